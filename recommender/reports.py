@@ -1,0 +1,93 @@
+"""Frozen results that pages, JSON and other apps read; nothing here knows Django."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+ReasonCode = Literal["because_of", "similar_people", "popular", "editorial", "explored", "recent"]
+
+FALLBACK_NONE = ""
+"""The strategy's own model filled the whole slate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why one item is in a slate: a code and the items it refers to (best first)."""
+
+    code: ReasonCode
+    item_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlateItem:
+    """One place of a slate, with what a page needs to show it."""
+
+    position: int
+    item_id: str
+    title: str
+    category: str
+    price: int | None
+    """Micro-units of `currency`."""
+    currency: str
+    url: str
+    image: str
+    score: float
+    propensity: float
+    """Probability with which this item was put at this place; 1 where nothing was drawn."""
+    reason: Reason
+    source: str
+    """Slug of the strategy that put the item here, or `catalogue`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The answer of `recommend`: what to show, and everything needed to explain it later."""
+
+    recommendation_id: UUID
+    user_id: str
+    strategy: str
+    strategy_version: int | None
+    model_version_id: int | None
+    items: tuple[SlateItem, ...]
+    fallback: str
+    """Empty, or which fallback filled (part of) the slate."""
+    fallback_reason: str
+    """Empty, or why: `no_history`, `no_model`, `unreadable_model`, `algorithm_failed`, `out_of_time`, `too_few_items`…"""
+    short_reason: str
+    """Empty, or why there are fewer items than asked for."""
+    context: Mapping[str, str]
+    at: int
+    duration_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertCounts:
+    """What `upsert_items` did."""
+
+    created: int
+    updated: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetCounts:
+    """What `forget` removed."""
+
+    slates: int
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackRate:
+    """Share of slates that a fallback filled, for one value of a context key (one arm, say)."""
+
+    label: str
+    slates: int
+    fallbacks: int
+
+    @property
+    def rate(self) -> float | None:
+        """None when nothing was served."""
+        return self.fallbacks / self.slates if self.slates else None
