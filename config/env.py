@@ -1,0 +1,95 @@
+"""Reading the environment: each helper refuses nonsense with a message that names the variable."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+env = environ.Env()
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """Return the boolean variable `name`; raise `ImproperlyConfigured` for anything but yes or no."""
+    raw = os.environ.get(name)
+    if raw is None:
+        return default
+    value = raw.strip().lower()
+    if value in TRUE:
+        return True
+    if value in FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name}={raw!r} is neither yes nor no: use 1 or 0.")
+
+
+def choice(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
+    """Return the variable `name`, which must be one of `allowed`."""
+    value = os.environ.get(name, default)
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name}={value!r} is not one of {', '.join(allowed)}.")
+    return value
+
+
+def integer(name: str, *, default: int, lower: int, upper: int) -> int:
+    """Return the whole number `name`, which must lie in [lower, upper]."""
+    raw = os.environ.get(name, str(default))
+    try:
+        value = int(raw)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}={raw!r} is not a whole number.") from None
+    if not lower <= value <= upper:
+        raise ImproperlyConfigured(f"{name}={value} is not between {lower} and {upper}.")
+    return value
+
+
+def names(name: str) -> list[str]:
+    """Return the comma-separated list `name`, without blanks."""
+    return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+
+
+def secret(name: str, *, file: Path) -> tuple[str, bool]:
+    """Return (secret, whether it was generated): the variable `name`, else the private file, made at the first call.
+
+    The file is created with mode 0600 and `O_EXCL`, so two processes that start together agree on one secret.
+    """
+    given = os.environ.get(name)
+    if given:
+        return given, False
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _written_secret(file), True
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(secrets.token_urlsafe(50))
+    return _written_secret(file), True
+
+
+def _written_secret(file: Path) -> str:
+    value = file.read_text().strip()
+    if not value:
+        raise ImproperlyConfigured(f"{file} is empty: delete it and start again, a new secret is then made.")
+    return value
+
+
+def database(url: str, *, sqlite_options: dict[str, Any]) -> dict[str, Any]:
+    """Return Django's settings for the database `url` (SQLite or PostgreSQL)."""
+    settings: dict[str, Any] = dict(env.db_url_config(url))
+    engine = str(settings["ENGINE"])
+    if engine.endswith("sqlite3"):
+        return settings | {"OPTIONS": sqlite_options}
+    if engine.endswith("postgresql"):
+        return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    raise ImproperlyConfigured(f"DATABASE_URL names {engine}: Holdout runs on SQLite and PostgreSQL.")
+
+
+def is_test_run() -> bool:
+    """Tell whether pytest runs this process."""
+    return "pytest" in sys.modules

@@ -1,0 +1,30 @@
+"""`/healthz`: whether the process serves, the database answers, and the clockwork ticks."""
+
+from __future__ import annotations
+
+from django.db import DatabaseError
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from marketing.selectors.operations import clockwork
+
+
+@require_safe
+@never_cache
+def healthz(request: HttpRequest) -> JsonResponse:
+    """Answer 200 while pages can be served, 503 where the database does not answer; ages are in seconds."""
+    try:
+        state = clockwork(at=timezone.now())
+    except DatabaseError:
+        return JsonResponse({"status": "error", "database": False}, status=503)
+    return JsonResponse(
+        {
+            "status": "ok" if state.is_ticking else "degraded",
+            "database": True,
+            "last_beat_age": state.last_beat_age,
+            "drain_lag": state.drain_lag,
+            "stale_after": state.stale_after,
+        }
+    )

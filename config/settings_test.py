@@ -1,0 +1,14 @@
+"""The settings of the tests: the real ones, with a data folder of their own and a fast password hasher."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+os.environ.setdefault("HOLDOUT_DATA_DIR", tempfile.mkdtemp(prefix="holdout-test-"))
+
+from config.settings import *  # noqa: E402, F403  (the folder must be set before the settings are read)
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+RATE_LIMITS_ON = False

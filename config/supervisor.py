@@ -1,0 +1,168 @@
+"""`make run`: web server, Celery worker and beat as one foreground group that stops together.
+
+Steps: the port is free → tables, roles and schedule stand → the processes run → the demo world is made beside them.
+A process that dies is started again; one that keeps dying stops the group.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+PYTHON = sys.executable
+RESTART_WINDOW: Final = 60.0  # seconds
+MOST_RESTARTS: Final = 5  # within the window; beyond it something is broken for good
+GRACE: Final = 10.0  # seconds between asking and killing
+BLOCKING_THREADS: Final = 4
+
+
+@dataclass
+class Member:
+    """One process of the group."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: list[float] = field(default_factory=list)
+    is_once: bool = False
+
+    def start(self) -> None:
+        """Start the process in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
+        self.started.append(time.monotonic())
+        self.process = subprocess.Popen(self.command, start_new_session=True)  # noqa: S603  (our own commands)
+
+    def has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def keeps_dying(self) -> bool:
+        now = time.monotonic()
+        return len([at for at in self.started if now - at < RESTART_WINDOW]) > MOST_RESTARTS
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Tell whether `host:port` can be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def say(text: str) -> None:
+    """Write a line for the person at the terminal."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def members(host: str, port: int, *, workers: int, with_demo: bool) -> list[Member]:
+    """Return the processes of the group, web server first."""
+    web = [PYTHON, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port), "--no-ws"]
+    web += ["--workers", str(workers), "--blocking-threads", str(BLOCKING_THREADS), "--log-level", "warning"]
+    web += ["--respawn-failed-workers", "config.wsgi:application"]
+    worker = [PYTHON, "-m", "celery", "--app", "config", "worker", "--loglevel", "warning", "--concurrency", "1"]
+    worker += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname", "worker@%h"]
+    beat = [PYTHON, "-m", "celery", "--app", "config", "beat", "--loglevel", "warning", "--pidfile", ""]
+    group = [Member("web", web), Member("worker", worker), Member("beat", beat)]
+    if with_demo:
+        group.append(Member("demo", [PYTHON, "manage.py", "seed_demo", "--if-empty"], is_once=True))
+    return group
+
+
+class Group:
+    """The running processes and how they end."""
+
+    def __init__(self, group: list[Member]) -> None:
+        self.group = group
+        self.is_stopping = False
+
+    def run(self) -> int:
+        """Keep the group running until a signal or a process that keeps dying; return the exit status."""
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        for member in self.group:
+            member.start()
+        status = 0
+        while not self.is_stopping:
+            time.sleep(0.2)
+            for member in [one for one in self.group if one.has_ended()]:
+                if not self._replace(member):
+                    status = 1
+                    self.is_stopping = True
+        self.stop()
+        return status
+
+    def _replace(self, member: Member) -> bool:
+        if self.is_stopping:
+            return True
+        if member.is_once:
+            self.group.remove(member)
+            return True
+        if member.keeps_dying():
+            say(f"{member.name} keeps stopping; its messages are above. Everything is stopped.")
+            return False
+        say(f"{member.name} stopped unexpectedly and is started again.")
+        member.start()
+        return True
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.is_stopping = True
+
+    def stop(self) -> None:
+        """Ask every process to end, wait, then kill whole groups that did not."""
+        alive = [one.process for one in self.group if one.process is not None and one.process.poll() is None]
+        for process in alive:
+            process.terminate()
+        deadline = time.monotonic() + GRACE
+        for process in alive:
+            try:
+                process.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def prepare() -> str:
+    """Bring tables, roles and schedule up to date; return the one-time sign-in path of the demo or first user."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from config.signin import one_time_path
+    from marketing.services.setup import first_user
+
+    call_command("check", fail_level="ERROR", verbosity=0)
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("prepare", verbosity=0)
+    return one_time_path(first_user())
+
+
+def main() -> int:
+    """Run the group in the foreground; return the exit status."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from django.conf import settings
+
+    host, port = settings.HOST, settings.PORT
+    if not port_is_free(host, port):
+        say(f"Port {port} on {host} is taken. Choose another: HOLDOUT_PORT={port + 1} make run")
+        return 2
+    say("Holdout: preparing the database …")
+    path = prepare()
+    address = f"http://{host}:{port}"
+    say(f"\n  Holdout runs at  {address}\n  Sign in (once):  {address}{path}\n  Stop with Ctrl-C.\n")
+    workers = 2 if settings.PRODUCTION else 1
+    return Group(members(host, port, workers=workers, with_demo=settings.DEMO)).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

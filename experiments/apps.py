@@ -1,0 +1,11 @@
+"""Django's description of the app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ExperimentsConfig(AppConfig):
+    name = "experiments"
+    verbose_name = _("Experiments")

@@ -1,0 +1,66 @@
+"""What must stand before the first page: roles, the schedule, the built-in definitions, a first person."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from experiments.services.metrics import ensure_builtin_metrics
+from marketing.roles import ROLES
+
+FIRST_USER: Final = "admin"
+# (name in the admin, task, every n seconds)
+SCHEDULE: Final = (
+    ("Heartbeat", "marketing.tasks.heartbeat", 30),
+    ("Refresh running experiments", "experiments.tasks.refresh_running_experiments", 300),
+    ("Refresh segments", "marketing.tasks.refresh_segments", 300),
+    ("Train recommenders that are due", "recommender.tasks.train_due_strategies", 900),
+)
+
+
+@transaction.atomic
+def prepare() -> None:
+    """Bring roles, schedule and built-in definitions up to date; what people edited in the admin stays."""
+    _sync_roles()
+    _sync_schedule()
+    ensure_builtin_metrics()
+
+
+def _sync_roles() -> None:
+    wanted = {name for names in ROLES.values() for name in names}
+    permissions = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in Permission.objects.select_related("content_type")
+    }
+    unknown = sorted(wanted - permissions.keys())
+    if unknown:
+        raise LookupError(f"marketing/roles.py names permissions that no model declares: {', '.join(unknown)}")
+    for role, names in ROLES.items():
+        group, _ = Group.objects.get_or_create(name=role)
+        group.permissions.set([permissions[name] for name in names])
+
+
+def _sync_schedule() -> None:
+    """Add what is missing from the schedule; an interval that an operator changed is left alone."""
+    for name, task, seconds in SCHEDULE:
+        every, _ = IntervalSchedule.objects.get_or_create(every=seconds, period=IntervalSchedule.SECONDS)
+        PeriodicTask.objects.get_or_create(
+            name=name, defaults={"task": task, "interval": every, "kwargs": json.dumps({}), "expire_seconds": seconds}
+        )
+
+
+def first_user() -> User:
+    """Return the superuser for the one-time sign-in link, made without a usable password if there is none."""
+    people = get_user_model().objects
+    existing = people.filter(is_superuser=True, is_active=True).order_by("pk").first()
+    if existing is not None:
+        return existing
+    user = people.create_superuser(username=FIRST_USER)
+    user.set_unusable_password()
+    user.save(update_fields=["password"])
+    return user

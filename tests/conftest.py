@@ -1,0 +1,87 @@
+"""What every test can use, and the rule that a test which needs something absent is listed as *not run*."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+NOT_RUN = "not run: "
+CHROMIUM = os.environ.get("HOLDOUT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@functools.cache
+def is_available(need: str) -> bool:
+    """Tell whether what the marker `need` asks for is on this machine."""
+    return {
+        "postgres": lambda: _answers("127.0.0.1", 5432),
+        "redis": lambda: _answers("127.0.0.1", 6379),
+        "browser": lambda: CHROMIUM is not None,
+        "node": lambda: shutil.which("node") is not None and shutil.which("npm") is not None,
+        "java": lambda: shutil.which("java") is not None,
+    }[need]()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for need in ("postgres", "redis", "browser", "node", "java"):
+        if item.get_closest_marker(need) and not is_available(need):
+            pytest.skip(f"{NOT_RUN}needs {need}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NOT_RUN in str(report.longrepr)]
+    if skipped:
+        terminalreporter.section("not run")
+        for report in skipped:
+            terminalreporter.line(f"{report.nodeid}  ({str(report.longrepr[2]).split(NOT_RUN)[-1]})")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """With HOLDOUT_REQUIRE_ALL=1 (CI), a test that did not run fails the session."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("HOLDOUT_REQUIRE_ALL") != "1" or reporter is None or exitstatus != 0:
+        return
+    if reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _folder(variable: str) -> Path:
+    value = os.environ.get(variable)
+    if not value or not Path(value).is_dir():
+        pytest.skip(f"{NOT_RUN}needs the folder {variable}")
+    return Path(value)
+
+
+@pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """The folder with the peers' results (stats.json, hillstrom.json, ope.json)."""
+    return _folder("HOLDOUT_REFERENCE")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with real data sets for measuring."""
+    return _folder("HOLDOUT_DATA")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_caches() -> Iterator[None]:
+    """Forget what a process remembers between requests."""
+    from django.core.cache import cache
+
+    cache.clear()
+    yield
+    cache.clear()
