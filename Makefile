@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := config marketing experiments recommender tests benchmarks manage.py
 WORKERS ?= 2
+COVERAGE ?= --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint pytest slow calibrate messages clean
@@ -43,7 +44,7 @@ lint: $(VENV)/.installed-dev  ## Format, lint, types, import contracts, missing 
 	@$(BIN)/python -m tests.exceptions
 
 pytest: $(VENV)/.installed-dev  ## Run the tests (SQLite, or the database that DATABASE_URL names)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(COVERAGE)
 
 slow: $(VENV)/.installed-dev  ## Run the slow calibrations and fault tests
 	$(BIN)/python -m pytest -m slow

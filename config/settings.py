@@ -138,7 +138,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "home"
+LOGIN_REDIRECT_URL = "marketing:home"
 LOGOUT_REDIRECT_URL = "login"
 
 # Language, time and static files.

@@ -49,4 +49,4 @@ def one_time_sign_in(request: HttpRequest, uid: str, token: str) -> HttpResponse
     if request.method == "GET":
         return render(request, "registration/one_time.html", {"username": user.get_username()})
     login(request, user)
-    return redirect("home")
+    return redirect("marketing:home")
