@@ -1,0 +1,27 @@
+"""The record of experiments: what was planned, who saw what, what was computed and decided."""
+
+from __future__ import annotations
+
+from experiments.models.changelog import ChangeLog
+from experiments.models.decision import Decision
+from experiments.models.experiment import Arm, Experiment, Phase, PhaseArm
+from experiments.models.exposure import Exposure
+from experiments.models.layer import Layer
+from experiments.models.metric import ExperimentMetric, Metric
+from experiments.models.snapshot import Look, Refresh, Snapshot
+
+__all__ = [
+    "Arm",
+    "ChangeLog",
+    "Decision",
+    "Experiment",
+    "ExperimentMetric",
+    "Exposure",
+    "Layer",
+    "Look",
+    "Metric",
+    "Phase",
+    "PhaseArm",
+    "Refresh",
+    "Snapshot",
+]

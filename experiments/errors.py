@@ -1,0 +1,48 @@
+"""What can go wrong in this app; services raise, the border translates once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something cannot be done: a code for programs, a sentence for people."""
+
+    code: str
+    text: str | Promise
+
+    def __str__(self) -> str:
+        return str(self.text)
+
+
+class ExperimentsError(Exception):
+    """The base of this app's errors."""
+
+
+class UnknownExperiment(ExperimentsError):  # noqa: N818 (style.md: errors say what could not be done)
+    """No experiment has this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"There is no experiment {key!r}.")
+        self.key = key
+
+
+class InvalidDesign(ExperimentsError):  # noqa: N818 (style.md: errors say what could not be done)
+    """The design cannot be stored: it contradicts itself or what exists already."""
+
+    def __init__(self, reasons: Sequence[Reason]) -> None:
+        super().__init__(" ".join(str(reason) for reason in reasons))
+        self.reasons = tuple(reasons)
+
+
+class CannotTransition(ExperimentsError):  # noqa: N818 (style.md: errors say what could not be done)
+    """The experiment is in another state, or a guard has reasons against the transition."""
+
+    def __init__(self, transition: str, reasons: Sequence[Reason]) -> None:
+        super().__init__(" ".join(str(reason) for reason in reasons))
+        self.transition = transition
+        self.reasons = tuple(reasons)
