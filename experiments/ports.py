@@ -144,9 +144,7 @@ def _check_definition(definition: MetricDefinition) -> None:
         "lookback_days must not be negative": definition.lookback_days < 0,
         "scale must be positive": definition.scale <= 0,
         "cap must be positive": definition.cap is not None and definition.cap <= 0,
-        "filter properties must be identifiers": any(
-            not name.isidentifier() for name in definition.properties
-        ),
+        "filter properties must be identifiers": any(not name.isidentifier() for name in definition.properties),
     }
     found = [text for text, is_wrong in problems.items() if is_wrong]
     if found:

@@ -1,0 +1,83 @@
+"""Facts in Django's own database: exposures live here, the events come from a subclass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from experiments.models import Arm, Experiment, Exposure, Phase
+
+if TYPE_CHECKING:
+    import ibis
+    import pyarrow as pa
+
+CHUNK_ROWS = 50_000
+DIALECTS = {"sqlite": "sqlite", "postgresql": "postgres"}
+
+
+class DatabaseFacts:
+    """The exposure side of the port and its execution through Django's connection.
+
+    Whoever owns the events subclasses it, adds `events` and casts `unit` to the events' type.
+    """
+
+    def __init__(self, *, reference: str = "", using: str = "default") -> None:
+        self.reference = reference
+        self.using = using
+
+    def exposures(self, *, experiment_key: str) -> ibis.Table:
+        """Exposures of one experiment: `unit` (string), `arm`, `phase`, `first_at`."""
+        import ibis
+
+        experiment_id = Experiment.objects.using(self.using).values_list("pk", flat=True).get(key=experiment_key)
+        exposure = ibis.table(
+            {
+                "experiment_id": "int64",
+                "phase_id": "int64",
+                "arm_id": "int64",
+                "unit_id": "string",
+                "first_at": "int64",
+            },
+            name=Exposure._meta.db_table,
+        )
+        arm = ibis.table({"id": "int64", "key": "string"}, name=Arm._meta.db_table)
+        phase = ibis.table({"id": "int64", "number": "int64"}, name=Phase._meta.db_table)
+        mine = exposure.filter(exposure.experiment_id == experiment_id)
+        named = mine.inner_join(arm, mine.arm_id == arm.id).inner_join(phase, mine.phase_id == phase.id)
+        return named.select(unit=mine.unit_id, arm=arm.key, phase=phase.number, first_at=mine.first_at)
+
+    def events(self, *, event_types: Sequence[str], properties: Sequence[str]) -> ibis.Table:
+        """The events of these types: a subclass knows their table."""
+        raise NotImplementedError
+
+    def compile(self, expression: ibis.Table) -> str:
+        """The SQL of an expression in the database's dialect."""
+        import ibis
+
+        return str(ibis.to_sql(expression, dialect=DIALECTS[connections[self.using].vendor]))
+
+    def execute(self, expression: ibis.Table) -> pa.Table:
+        """The rows of an expression, read in chunks through Django's connection."""
+        import pyarrow as pa
+
+        schema = expression.schema().to_pyarrow()
+        batches: list[pa.RecordBatch] = []
+        with connections[self.using].chunked_cursor() as cursor:
+            cursor.execute(self.compile(expression))  # no parameters: a % in the SQL stays as it is
+            while rows := cursor.fetchmany(CHUNK_ROWS):
+                columns = [
+                    _column(values, kind) for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
+                ]
+                batches.append(pa.record_batch(columns, schema=schema))
+        return pa.Table.from_batches(batches, schema=schema)
+
+
+def _column(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
+    """One column; PostgreSQL's sums of bigint arrive as Decimal and are whole numbers."""
+    import pyarrow as pa
+
+    if pa.types.is_integer(kind):
+        return pa.array([None if value is None else int(value) for value in values], type=kind)
+    return pa.array(values, type=kind)

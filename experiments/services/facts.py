@@ -1,0 +1,18 @@
+"""Which facts an experiment reads; other apps subclass `DatabaseFacts` from here."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from experiments.facts.database import DatabaseFacts
+from experiments.models import Experiment
+from experiments.ports import Facts
+
+__all__ = ["DatabaseFacts", "load_facts"]
+
+
+def load_facts(*, experiment: Experiment) -> Facts:
+    """The source that the experiment names, or the installation's own."""
+    facts: Facts = import_string(experiment.facts or settings.EXPERIMENTS_FACTS)(reference=experiment.facts_reference)
+    return facts
