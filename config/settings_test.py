@@ -7,7 +7,7 @@ import tempfile
 
 os.environ.setdefault("HOLDOUT_DATA_DIR", tempfile.mkdtemp(prefix="holdout-test-"))
 
-from config.settings import *  # noqa: E402, F403  (the folder must be set before the settings are read)
+from config.settings import *  # noqa: F403  (the folder must be set before the settings are read)
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

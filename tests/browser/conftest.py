@@ -1,0 +1,89 @@
+"""A real browser against a live server. Every page of a test must be free of console errors, of requests to other
+hosts and of violations of the content security policy, or the test fails at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from tests.conftest import CHROMIUM
+
+# Playwright's synchronous interface keeps an event loop in the thread, which Django takes for an async context.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WATCH_POLICY = """
+window.__violations = [];
+document.addEventListener('securitypolicyviolation', (e) => window.__violations.push(e.violatedDirective + ' ' + e.blockedURI));
+"""
+
+
+@dataclass
+class Watch:
+    """What went wrong in the pages of one test."""
+
+    host: str
+    errors: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def on_request(self, request: Request) -> None:
+        if not request.url.startswith((self.host, "data:", "about:", "blob:")):
+            self.foreign.append(request.url)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for the session."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def context(browser: Browser, live_server: LiveServer) -> Iterator[BrowserContext]:
+    """A fresh profile of the browser, rooted at the live server."""
+    fresh = browser.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900})
+    fresh.set_default_timeout(10_000)
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, live_server: LiveServer) -> Iterator[Page]:
+    """A page that fails the test on console errors, foreign requests and policy violations."""
+    watch = Watch(host=live_server.url)
+    context.add_init_script(WATCH_POLICY)
+    context.on("request", watch.on_request)
+    fresh = context.new_page()
+    fresh.on("console", watch.on_console)
+    fresh.on("pageerror", lambda error: watch.errors.append(str(error)))
+    yield fresh
+    violations = fresh.evaluate("window.__violations || []")
+    assert watch.errors == []
+    assert watch.foreign == []
+    assert violations == []
+
+
+def sign_in(context: BrowserContext, live_server: LiveServer, client: Client) -> None:
+    """Give the browser the session of a signed-in test client."""
+    session = client.cookies["sessionid"].value
+    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])

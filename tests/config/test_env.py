@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env
+
+
+@pytest.mark.parametrize(("raw", "expected"), [("1", True), ("yes", True), ("0", False), ("", False), ("OFF", False)])
+def test_flag__known_words__are_read(monkeypatch: pytest.MonkeyPatch, raw: str, expected: bool) -> None:
+    monkeypatch.setenv("HOLDOUT_DEMO", raw)
+    assert env.flag("HOLDOUT_DEMO", default=not expected) is expected
+
+
+def test_flag__nonsense__names_the_variable_and_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDOUT_DEMO", "maybe")
+    with pytest.raises(ImproperlyConfigured, match="HOLDOUT_DEMO='maybe'"):
+        env.flag("HOLDOUT_DEMO", default=True)
+
+
+@pytest.mark.parametrize("raw", ["eighty", "0", "65536"])
+def test_integer__not_a_port__is_refused(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("HOLDOUT_PORT", raw)
+    with pytest.raises(ImproperlyConfigured, match="HOLDOUT_PORT"):
+        env.integer("HOLDOUT_PORT", default=8000, lower=1, upper=65535)
+
+
+def test_choice__unknown_value__lists_the_allowed_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDOUT_ENV", "prod")
+    with pytest.raises(ImproperlyConfigured, match="development, production"):
+        env.choice("HOLDOUT_ENV", default="development", allowed=("development", "production"))
+
+
+def test_secret__first_run__writes_a_private_file_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOLDOUT_SECRET_KEY", raising=False)
+    file = tmp_path / "secret_key"
+    first, was_generated = env.secret("HOLDOUT_SECRET_KEY", file=file)
+    assert was_generated
+    assert len(first) >= 50
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert env.secret("HOLDOUT_SECRET_KEY", file=file) == (first, True)
+
+
+def test_secret__given__is_used_and_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDOUT_SECRET_KEY", "given")
+    assert env.secret("HOLDOUT_SECRET_KEY", file=tmp_path / "secret_key") == ("given", False)
+    assert not (tmp_path / "secret_key").exists()
+
+
+def test_secret__empty_file__is_refused_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOLDOUT_SECRET_KEY", raising=False)
+    (tmp_path / "secret_key").touch()
+    with pytest.raises(ImproperlyConfigured, match="delete it"):
+        env.secret("HOLDOUT_SECRET_KEY", file=tmp_path / "secret_key")
+
+
+def test_database__sqlite__gets_immediate_transactions() -> None:
+    options = {"transaction_mode": "IMMEDIATE"}
+    assert env.database("sqlite:////tmp/x.sqlite3", sqlite_options=options)["OPTIONS"] == options
+
+
+def test_database__postgresql__keeps_connections() -> None:
+    assert env.database("postgres://root@127.0.0.1/x", sqlite_options={})["CONN_MAX_AGE"] == 60
+
+
+def test_database__another_engine__is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="SQLite and PostgreSQL"):
+        env.database("mysql://root@127.0.0.1/x", sqlite_options={})

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+from limits import parse
+from pytest_django.fixtures import SettingsWrapper
+
+from config import ratelimit
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def limited(settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.RATE_LIMITS_ON = True
+    settings.RATE_LIMIT_STORAGE = "memory://"
+    monkeypatch.setattr(ratelimit, "RULES", (("POST", "/accounts/", parse("2/minute")),))
+    ratelimit.limiter.cache_clear()
+    yield
+    ratelimit.limiter.cache_clear()
+
+
+def test_sign_in__above_the_limit__is_429_with_retry_after(limited: None) -> None:
+    client = Client()
+    codes = [client.post("/accounts/login/", {"username": "x", "password": "y"}).status_code for _ in range(2)]
+    answer = client.post("/accounts/login/", {"username": "x", "password": "y"})
+    assert codes == [200, 200]
+    assert answer.status_code == 429
+    assert 1 <= int(answer["Retry-After"]) <= 60
+
+
+def test_sign_in__reading_the_form__is_not_counted(limited: None) -> None:
+    client = Client()
+    assert [client.get("/accounts/login/").status_code for _ in range(4)] == [200] * 4
+
+
+def test_limit__another_address__has_its_own(limited: None) -> None:
+    for _ in range(3):
+        Client(REMOTE_ADDR="10.0.0.1").post("/accounts/login/", {})
+    assert Client(REMOTE_ADDR="10.0.0.2").post("/accounts/login/", {}).status_code == 200
