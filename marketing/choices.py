@@ -75,3 +75,42 @@ class MembershipCause(models.TextChoices):
 class ImportKind(models.TextChoices):
     EVENTS = "events", _("events")
     PROFILES = "profiles", _("profiles")
+
+
+class CampaignKind(models.TextChoices):
+    PAGE = "page", _("page slot")
+
+
+class CampaignStatus(models.TextChoices):
+    DRAFT = "draft", _("draft")
+    IN_REVIEW = "in_review", _("in review")
+    SCHEDULED = "scheduled", _("scheduled")
+    RUNNING = "running", _("running")
+    PAUSED = "paused", _("paused")
+    FINISHED = "finished", _("finished")
+    ARCHIVED = "archived", _("archived")
+
+
+class DeliveryStatus(models.TextChoices):
+    """How far one message to one person came; opens, clicks and bounces are events."""
+
+    PENDING = "pending", _("pending")
+    CLAIMED = "claimed", _("claimed")
+    SENDING = "sending", _("sending")
+    SENT = "sent", _("sent")
+    FAILED = "failed", _("failed")
+    UNCERTAIN = "uncertain", _("uncertain")
+    SKIPPED = "skipped", _("skipped")
+
+
+class Outside(models.TextChoices):
+    """Why a visitor sees the default experience, outside the experiment and in no arm."""
+
+    NOT_RUNNING = "not_running", _("The campaign is not running.")
+    PRIVACY_SIGNAL = "privacy_signal", _("The browser asks for privacy (Sec-GPC).")
+    BOT = "bot", _("A bot or a prefetch, not a person.")
+    NO_VISITOR = "no_visitor", _("Nobody we may recognize: no consent was given.")
+    NO_CONSENT = "no_consent", _("A consent that this campaign needs is missing.")
+    NOT_IN_SEGMENT = "not_in_segment", _("Not in the campaign's segment.")
+    NOT_ASSIGNED = "not_assigned", _("The experiment does not take this person.")
+    NOT_RECORDED = "not_recorded", _("The exposure could not be recorded.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from marketing.models.campaign import Campaign, CampaignArm, Creative
 from marketing.models.changelog import ChangeLog
 from marketing.models.consent import Consent
 from marketing.models.event import (
@@ -15,6 +16,7 @@ from marketing.models.event import (
     WriteKey,
 )
 from marketing.models.identity import Identity, Merge, ProfileAlias
+from marketing.models.message import Delivery, Link
 from marketing.models.operation import Heartbeat, Job
 from marketing.models.profile import Profile, ProfileTrait, TraitDefinition
 from marketing.models.segment import (
@@ -26,9 +28,13 @@ from marketing.models.segment import (
 
 __all__ = [
     "Activity",
+    "Campaign",
+    "CampaignArm",
     "ChangeLog",
     "Consent",
+    "Creative",
     "DeadLetter",
+    "Delivery",
     "Event",
     "EventType",
     "ExchangeRate",
@@ -36,6 +42,7 @@ __all__ = [
     "Identity",
     "ImportRun",
     "Job",
+    "Link",
     "Membership",
     "MembershipEvent",
     "Merge",

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from marketing.choices import CampaignKind, CampaignStatus
+
+
+class Campaign(models.Model):
+    """What is shown to whom, and the experiment that tells what it caused."""
+
+    slug = models.SlugField(_("slug"), max_length=64, unique=True)
+    name = models.CharField(_("name"), max_length=100)
+    status = models.CharField(_("status"), max_length=12, choices=CampaignStatus.choices, default=CampaignStatus.DRAFT)
+    kind = models.CharField(_("kind"), max_length=12, choices=CampaignKind.choices, default=CampaignKind.PAGE)
+    segment = models.ForeignKey(
+        "marketing.Segment",
+        verbose_name=_("segment"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="campaigns",
+        help_text=_("Empty: everybody who gave the consents below."),
+    )
+    experiment_key = models.SlugField(_("experiment"), max_length=100, blank=True)
+    goal_metric = models.SlugField(_("goal"), max_length=64)
+    guardrail_metrics = models.JSONField(_("guardrails"), default=list, blank=True)
+    consent_purposes = models.JSONField(_("consents needed"), default=list, blank=True)
+    no_control_reason = models.CharField(_("reason for no control group"), max_length=300, blank=True)
+    # What the sample-size helper was asked; frozen in the experiment's plan at the launch.
+    baseline = models.FloatField(_("expected rate without the campaign"), default=0.05)
+    mde = models.FloatField(_("smallest lift worth finding"), default=0.1)
+    people_per_day = models.PositiveIntegerField(_("people per day"), default=100)
+    starts_at = models.DateTimeField(_("starts at"), null=True, blank=True)
+    ends_at = models.DateTimeField(_("ends at"), null=True, blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    is_demo = models.BooleanField(_("demo"), default=False)
+    created_at = models.DateTimeField(_("created at"))
+    launched_at = models.DateTimeField(_("launched at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("campaign")
+        verbose_name_plural = _("campaigns")
+        permissions = [("launch_campaign", _("Can launch, pause and finish campaigns"))]
+        constraints = [
+            models.UniqueConstraint(
+                name="marketing_campaign_experiment", fields=["experiment_key"], condition=~Q(experiment_key="")
+            ),
+            models.CheckConstraint(
+                name="marketing_campaign_status", condition=Q(status__in=[choice.value for choice in CampaignStatus])
+            ),
+            models.CheckConstraint(
+                name="marketing_campaign_running_has_experiment",
+                condition=~Q(status__in=["running", "paused", "finished"]) | ~Q(experiment_key=""),
+            ),
+            models.CheckConstraint(
+                name="marketing_campaign_period",
+                condition=Q(starts_at__isnull=True) | Q(ends_at__isnull=True) | Q(ends_at__gt=models.F("starts_at")),
+            ),
+        ]
+        indexes = [models.Index(fields=["status"], name="marketing_campaign_status")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("marketing:campaign-detail", args=[self.slug])
+
+
+class Creative(models.Model):
+    """The words and the picture of one arm. A row never changes: an edit is a new version."""
+
+    key = models.CharField(_("key"), max_length=140)
+    version = models.PositiveIntegerField(_("version"))
+    headline = models.CharField(_("headline"), max_length=120)
+    body = models.TextField(_("text"), max_length=1000, blank=True)
+    button_text = models.CharField(_("button"), max_length=40, blank=True)
+    image = models.CharField(_("picture"), max_length=200, blank=True, help_text=_("A path below the static files."))
+    created_at = models.DateTimeField(_("created at"))
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        verbose_name = _("creative")
+        verbose_name_plural = _("creatives")
+        constraints = [models.UniqueConstraint(name="marketing_creative_version", fields=["key", "version"])]
+
+    def __str__(self) -> str:
+        return f"{self.headline} (v{self.version})"
+
+
+class CampaignArm(models.Model):
+    """One of the compared experiences: a creative and, unless it is empty, a recommendation strategy."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="arms")
+    key = models.SlugField(_("key"), max_length=64)
+    name = models.CharField(_("name"), max_length=100)
+    is_control = models.BooleanField(_("control"), default=False)
+    position = models.PositiveSmallIntegerField(_("position"))
+    creative = models.ForeignKey(Creative, on_delete=models.PROTECT, related_name="arms")
+    strategy = models.SlugField(_("recommendations"), max_length=64, blank=True)
+    item_count = models.PositiveSmallIntegerField(_("number of items"), default=4)
+    percent = models.PositiveSmallIntegerField(_("share of people (%)"))
+    link = models.ForeignKey(
+        "marketing.Link", verbose_name=_("link of the button"), null=True, blank=True, on_delete=models.PROTECT
+    )
+
+    class Meta:
+        verbose_name = _("arm of a campaign")
+        verbose_name_plural = _("arms of campaigns")
+        constraints = [
+            models.UniqueConstraint(name="marketing_arm_key", fields=["campaign", "key"]),
+            models.UniqueConstraint(name="marketing_arm_position", fields=["campaign", "position"]),
+            models.UniqueConstraint(
+                name="marketing_arm_one_control", fields=["campaign"], condition=Q(is_control=True)
+            ),
+            models.CheckConstraint(name="marketing_arm_percent", condition=Q(percent__lte=100)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from marketing.choices import DeliveryStatus
+
+
+class Delivery(models.Model):
+    """One message of one campaign to one person. It holds the state of the sending and nothing else."""
+
+    campaign = models.ForeignKey("marketing.Campaign", on_delete=models.CASCADE, related_name="deliveries")
+    step = models.PositiveSmallIntegerField(default=0)
+    occurrence = models.CharField(max_length=64, blank=True)
+    profile = models.ForeignKey("marketing.Profile", on_delete=models.CASCADE, related_name="deliveries")
+    arm_key = models.SlugField(max_length=64)
+    status = models.CharField(max_length=10, choices=DeliveryStatus.choices, default=DeliveryStatus.PENDING)
+    status_at = models.DateTimeField()
+    reason = models.CharField(max_length=100, blank=True)
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        constraints = [
+            models.UniqueConstraint(
+                name="marketing_delivery_once", fields=["campaign", "step", "occurrence", "profile"]
+            ),
+            models.CheckConstraint(
+                name="marketing_delivery_status", condition=Q(status__in=[choice.value for choice in DeliveryStatus])
+            ),
+        ]
+        indexes = [models.Index(fields=["status", "status_at"], name="marketing_delivery_status")]
+
+    def __str__(self) -> str:
+        return f"{self.campaign_id}/{self.step}/{self.occurrence}/{self.profile_id}: {self.status}"
+
+
+class Link(models.Model):
+    """Where a click may lead. Redirects read their target here and nowhere else."""
+
+    campaign = models.ForeignKey("marketing.Campaign", on_delete=models.CASCADE, related_name="links")
+    url = models.CharField(_("address"), max_length=500)
+
+    class Meta:
+        verbose_name = _("link")
+        verbose_name_plural = _("links")
+        constraints = [
+            models.UniqueConstraint(name="marketing_link_once", fields=["campaign", "url"]),
+            models.CheckConstraint(
+                name="marketing_link_scheme",
+                condition=Q(url__startswith="https://")
+                | Q(url__startswith="http://")
+                | (Q(url__startswith="/") & ~Q(url__startswith="//")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.url
