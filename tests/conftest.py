@@ -82,6 +82,10 @@ def _fresh_caches() -> Iterator[None]:
     """Forget what a process remembers between requests."""
     from django.core.cache import cache
 
-    cache.clear()
+    from experiments.selectors import clear_config_cache
+
+    for forget in (cache.clear, clear_config_cache):
+        forget()
     yield
-    cache.clear()
+    for forget in (cache.clear, clear_config_cache):
+        forget()
