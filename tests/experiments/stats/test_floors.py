@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from experiments.stats.floors import FloorKind, check_floor, needed_events
+from experiments.stats.sequential import Scale
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.1, 0.05, 0.01])
+def test_needed_events__proportion__is_25_at_every_share(share: float) -> None:
+    assert float(needed_events(FloorKind.PROPORTION, share)) == 25
+
+
+@pytest.mark.parametrize("scale", Scale)
+def test_needed_events__mean__grows_as_the_smaller_arm_shrinks(scale: Scale) -> None:
+    needed = needed_events(FloorKind.MEAN, np.array([0.5, 0.2, 0.1, 0.05, 0.01]), scale=scale)
+    assert needed[0] == 100
+    assert np.all(np.diff(needed) >= 0)
+    assert needed[-1] > needed[0]
+
+
+def test_check_floor__fewer_events_in_the_larger_arm__counts_those() -> None:
+    check = check_floor(FloorKind.PROPORTION, 30, 20, 100, 900)
+    assert (float(check.events), bool(check.refused)) == (20.0, True)
+
+
+def test_check_floor__exactly_at_the_floor__is_allowed() -> None:
+    assert not bool(check_floor(FloorKind.MEAN, 100, 100, 5_000, 5_000).refused)
+    assert bool(check_floor(FloorKind.MEAN, 99, 100, 5_000, 5_000).refused)
+
+
+def test_check_floor__nobody_or_unknown__is_refused() -> None:
+    check = check_floor(FloorKind.MEAN, [0, np.nan], [0, 500], [0, 5_000], [0, 5_000])
+    assert check.refused.tolist() == [True, True]
