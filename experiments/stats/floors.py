@@ -21,7 +21,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from experiments.stats.results import BoolArray, FloatArray
+from experiments.stats.results import Alternative, BoolArray, FloatArray
 from experiments.stats.sequential import Scale
 
 
@@ -38,8 +38,13 @@ PROPORTION_FLOOR = 25
 # Non-zero values in the smaller arm: (lowest share of the smaller arm, floor), by scale. The shares
 # sit a little under 40, 20 and 10 % so that chance does not push a design into the next row.
 MEAN_FLOORS: dict[Scale, tuple[tuple[float, int], ...]] = {
-    Scale.ABSOLUTE: ((0.38, 100), (0.18, 150), (0.09, 400), (0.0, 600)),
-    Scale.LOG_RATIO: ((0.38, 100), (0.18, 150), (0.09, 250), (0.0, 300)),
+    Scale.ABSOLUTE: ((0.38, 100), (0.18, 150), (0.09, 600), (0.0, 1_000)),
+    Scale.LOG_RATIO: ((0.38, 100), (0.18, 150), (0.09, 300), (0.0, 500)),
+}
+# A one-sided test puts all its error on the side where skewness does the harm.
+ONE_SIDED_MEAN_FLOORS: dict[Scale, tuple[tuple[float, int], ...]] = {
+    Scale.ABSOLUTE: ((0.38, 150), (0.18, 400), (0.09, 1_200), (0.0, 1_500)),
+    Scale.LOG_RATIO: ((0.38, 150), (0.18, 300), (0.09, 800), (0.0, 1_000)),
 }
 
 
@@ -52,7 +57,13 @@ class FloorCheck:
     refused: BoolArray
 
 
-def needed_events(kind: FloorKind, smaller_share: ArrayLike, *, scale: Scale = Scale.ABSOLUTE) -> FloatArray:
+def needed_events(
+    kind: FloorKind,
+    smaller_share: ArrayLike,
+    *,
+    scale: Scale = Scale.ABSOLUTE,
+    alternative: Alternative = Alternative.TWO_SIDED,
+) -> FloatArray:
     """Events that the arm with fewer of them must hold; `smaller_share` is in (0, 0.5].
 
     Source: own simulation, docs/statistics.md, "Floors".
@@ -60,12 +71,12 @@ def needed_events(kind: FloorKind, smaller_share: ArrayLike, *, scale: Scale = S
     >>> needed_events(FloorKind.PROPORTION, 0.05)
     array(25.)
     >>> needed_events(FloorKind.MEAN, [0.5, 0.1, 0.01])
-    array([100., 400., 600.])
+    array([ 100.,  600., 1000.])
     """
     share = np.asarray(smaller_share, dtype=np.float64)
     if kind is FloorKind.PROPORTION:
         return np.full(share.shape, float(PROPORTION_FLOOR))
-    rows = MEAN_FLOORS[scale]
+    rows = (MEAN_FLOORS if alternative is Alternative.TWO_SIDED else ONE_SIDED_MEAN_FLOORS)[scale]
     return np.select([share >= lowest for lowest, _ in rows], [float(floor) for _, floor in rows])
 
 
@@ -77,6 +88,7 @@ def check_floor(
     n_treatment: ArrayLike,
     *,
     scale: Scale = Scale.ABSOLUTE,
+    alternative: Alternative = Alternative.TWO_SIDED,
 ) -> FloorCheck:
     """Which looks to refuse; pass `.refused` to the sequential tests. All arguments broadcast.
 
@@ -95,5 +107,5 @@ def check_floor(
     total = units_c + units_t
     share = np.divide(np.minimum(units_c, units_t), total, out=np.zeros_like(total), where=total > 0)
     events = np.minimum(control, treatment)
-    needed = np.broadcast_to(needed_events(kind, share, scale=scale), events.shape)
+    needed = np.broadcast_to(needed_events(kind, share, scale=scale, alternative=alternative), events.shape)
     return FloorCheck(events, needed, np.asarray(~(events >= needed), dtype=np.bool_))

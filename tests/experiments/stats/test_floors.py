@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.stats.floors import FloorKind, check_floor, needed_events
+from experiments.stats.results import Alternative
 from experiments.stats.sequential import Scale
 
 
@@ -33,3 +34,10 @@ def test_check_floor__exactly_at_the_floor__is_allowed() -> None:
 def test_check_floor__nobody_or_unknown__is_refused() -> None:
     check = check_floor(FloorKind.MEAN, [0, np.nan], [0, 500], [0, 5_000], [0, 5_000])
     assert check.refused.tolist() == [True, True]
+
+
+@pytest.mark.parametrize("scale", Scale)
+def test_needed_events__one_sided__asks_for_more(scale: Scale) -> None:
+    shares = np.array([0.5, 0.2, 0.1, 0.05])
+    one = needed_events(FloorKind.MEAN, shares, scale=scale, alternative=Alternative.GREATER)
+    assert np.all(one > needed_events(FloorKind.MEAN, shares, scale=scale))
