@@ -1,14 +1,25 @@
-"""The WSGI entry point."""
+"""The WSGI entry point: hot paths are answered in front of Django, in the same process; everything else by Django."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_wsgi_application()
+django_application = get_wsgi_application()
 
-from config.checks import refuse_unsafe_settings  # noqa: E402  (settings must be configured first)
+# Settings must be configured before these are imported.
+from config.checks import refuse_unsafe_settings  # noqa: E402
+from marketing.wire.collect import ENDPOINTS, collect  # noqa: E402
 
 refuse_unsafe_settings()
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Dispatch one request."""
+    if environ["PATH_INFO"] in ENDPOINTS:
+        return collect(environ, start_response)
+    return django_application(environ, start_response)

@@ -25,6 +25,7 @@ from marketing.models.segment import (
     Segment,
     SegmentVersion,
 )
+from marketing.models.spool import SpoolOffset
 
 __all__ = [
     "Activity",
@@ -52,6 +53,7 @@ __all__ = [
     "Segment",
     "SegmentVersion",
     "Source",
+    "SpoolOffset",
     "TraitDefinition",
     "WriteKey",
 ]

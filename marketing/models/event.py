@@ -111,7 +111,7 @@ class Activity(models.Model):
 class DeadLetter(models.Model):
     """A message that could not be stored, with the reason; it can be replayed."""
 
-    source = models.ForeignKey(Source, on_delete=models.CASCADE)
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, null=True, blank=True)
     payload = models.TextField()
     reason = models.CharField(max_length=200)
     at = models.DateTimeField(db_index=True)

@@ -28,6 +28,9 @@ class Profile(models.Model):
     last_seen_at = models.BigIntegerField(null=True, blank=True, help_text=_("Microseconds since 1970, UTC."))
     orders_n = models.IntegerField(default=0)
     revenue = models.BigIntegerField(default=0, help_text=_("Millionths of the reporting currency."))
+    traits_at = models.BigIntegerField(
+        null=True, blank=True, help_text=_("When the newest of the traits above was observed; newer wins.")
+    )
     marketing_ok = models.BooleanField(
         default=False,
         help_text=_("Copy of the current consent to marketing e-mail."),
@@ -44,8 +47,8 @@ class Profile(models.Model):
         verbose_name_plural = _("profiles")
         indexes = [
             models.Index(fields=["email"], name="marketing_profile_email"),
+            # last_seen_at has none on purpose: an index on a column that every event moves costs more than its scans.
             models.Index(fields=["country", "birth_year"], name="marketing_profile_country"),
-            models.Index(fields=["last_seen_at"], name="marketing_profile_last_seen"),
             models.Index(fields=["sample_bucket"], name="marketing_profile_sample"),
         ]
         constraints = [
