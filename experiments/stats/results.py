@@ -168,6 +168,11 @@ class Comparison:
         return self.effect.shape
 
     @property
+    def lift_standard_error(self) -> FloatArray:
+        """The linear delta-method error of the lift: the log-ratio error times the ratio."""
+        return self.log_ratio_standard_error * (1 + self.lift)
+
+    @property
     def log_ratio(self) -> FloatArray:
         """ln(treatment / control): the scale of sequential inference on lifts."""
         return np.asarray(np.log1p(self.lift), dtype=np.float64)
@@ -214,7 +219,7 @@ def reason_at(reasons: ReasonArray, index: Index = ()) -> Reason | None:
     return Reason(code) if code else None
 
 
-def first_reason(conditions: Iterable[tuple[BoolArray, Reason]], shape: tuple[int, ...]) -> ReasonArray:
+def first_reason(conditions: Iterable[tuple[BoolArray, Reason | ReasonArray]], shape: tuple[int, ...]) -> ReasonArray:
     """Codes of the first condition that holds, 0 where none does.
 
     >>> first_reason([(np.array([True, False]), Reason.NO_VARIANCE)], (2,))
@@ -222,5 +227,6 @@ def first_reason(conditions: Iterable[tuple[BoolArray, Reason]], shape: tuple[in
     """
     codes = np.zeros(shape, dtype=np.int8)
     for condition, reason in conditions:
-        codes[(codes == 0) & condition] = reason
+        if np.any(condition):
+            codes = np.where((codes == 0) & condition, np.asarray(reason, np.int8), codes)
     return codes
