@@ -2,6 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class MarketingError(Exception):
     """Something in marketing could not be done; the message says what."""
+
+
+class UnknownCampaign(MarketingError):
+    """No campaign has this slug."""
+
+
+class CannotTransition(MarketingError):
+    """The campaign is in another state, or a guard has reasons against the transition."""
+
+    def __init__(self, transition: str, reasons: Sequence[str]) -> None:
+        super().__init__(" ".join(reasons))
+        self.transition = transition
+        self.reasons = tuple(reasons)
+
+
+class InvalidCampaign(MarketingError):
+    """The draft cannot be stored; the message says what is wrong with it."""
+
+
+class UnknownVisitor(MarketingError):
+    """Nobody we may recognize is behind the request."""
+
+
+class CannotMerge(MarketingError):
+    """Two profiles cannot be joined, or a join cannot be undone."""
+
+
+class BadTrait(MarketingError):
+    """A trait's value does not fit its type."""
+
+
+class UnknownProfile(MarketingError):
+    """There is no such profile."""
+
+
+class BadRule(MarketingError):
+    """A segment's rule cannot be understood."""
+
+
+class CannotImport(MarketingError):
+    """A file cannot be imported at all."""

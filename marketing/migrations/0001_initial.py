@@ -116,6 +116,7 @@ class Migration(migrations.Migration):
                 ('last_seen_at', models.BigIntegerField(blank=True, help_text='Microseconds since 1970, UTC.', null=True)),
                 ('orders_n', models.IntegerField(default=0)),
                 ('revenue', models.BigIntegerField(default=0, help_text='Millionths of the reporting currency.')),
+                ('traits_at', models.BigIntegerField(blank=True, help_text='When the newest of the traits above was observed; newer wins.', null=True)),
                 ('marketing_ok', models.BooleanField(default=False, help_text='Copy of the current consent to marketing e-mail.')),
                 ('sample_bucket', models.SmallIntegerField(help_text='Salted position for previews and samples, 0 to 999.')),
                 ('is_demo', models.BooleanField(default=False)),
@@ -397,10 +398,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='profile',
             index=models.Index(fields=['country', 'birth_year'], name='marketing_profile_country'),
-        ),
-        migrations.AddIndex(
-            model_name='profile',
-            index=models.Index(fields=['last_seen_at'], name='marketing_profile_last_seen'),
         ),
         migrations.AddIndex(
             model_name='profile',

@@ -1,0 +1,261 @@
+"""One message in Segment's format, checked and taken apart. Nothing here touches the database."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from marketing.choices import IdentityKind, SourceKind
+from marketing.segmentation.clock import EPOCH, MICROSECOND
+
+MICRO: Final = 1_000_000
+MAX_MESSAGE_BYTES: Final = 32 * 1024  # Segment's own limit
+MAX_ID: Final = 200
+MAX_IDENTITY: Final = 255
+MAX_NAME: Final = 100
+MAX_INT64: Final = 2**63 - 1
+# A client's clock may run ahead of ours by this much; later than that is not skew but nonsense.
+FUTURE_TOLERANCE: Final = timedelta(hours=1)
+
+EXPOSURE_EVENT: Final = "Experiment Viewed"
+REFUND_EVENT: Final = "Order Refunded"
+ORDER_EVENT: Final = "Order Completed"
+_NAMED: Final = {"page": "Page Viewed", "screen": "Screen Viewed", "group": "Group Joined"}
+_VALUE_KEYS: Final = ("revenue", "total", "value")
+_COLUMN_KEYS: Final = frozenset(("product_id", "sku", "order_id", "recommendation_id", "currency"))
+_INSIDE: Final = (SourceKind.INTERNAL, SourceKind.DEMO)
+
+IdentityKey = tuple[str, str]
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class BadMessage(ValueError):
+    """The message cannot be stored; the text says why."""
+
+
+@dataclass(slots=True)
+class Message:
+    """What a good message says. `event` is empty for identify and alias."""
+
+    message_id: str
+    at: int
+    event: str = ""
+    identity: IdentityKey | None = None
+    profile_id: int | None = None
+    also: IdentityKey | None = None
+    """A second identity of the same person, to be joined with the first."""
+    is_alias: bool = False
+    item: str | None = None
+    amount: Decimal | float | None = None
+    currency: str = ""
+    order_id: str = ""
+    recommendation_id: str = ""
+    props: dict[str, Any] = field(default_factory=dict)
+    props_json: str = "{}"
+    traits: Mapping[str, Any] | None = None
+
+
+def parse(message: Any, *, received_at: datetime, kind: str) -> Message:
+    """Return the message taken apart; `BadMessage` says what is wrong with it."""
+    if not isinstance(message, Mapping):
+        raise BadMessage("a message must be an object")
+    type_ = message.get("type")
+    message_id = _text(message.get("messageId"), name="messageId", longest=MAX_ID)
+    if not message_id:
+        raise BadMessage("messageId is missing")
+    parsed = Message(message_id=message_id, at=_moment(message, received_at))
+    _identify(parsed, message, kind)
+    if type_ == "track":
+        parsed.event = _text(message.get("event"), name="event", longest=MAX_NAME)
+        if not parsed.event:
+            raise BadMessage("event is missing")
+        _properties(parsed, _mapping(message, "properties"))
+    elif type_ in _NAMED:
+        parsed.event = _NAMED[type_]
+        extra = {key: message[key] for key in ("name", "category", "groupId") if message.get(key)}
+        _properties(parsed, {**_mapping(message, "properties"), **extra})
+    elif type_ == "identify":
+        parsed.traits = _checked_traits(_mapping(message, "traits"))
+    elif type_ == "alias":
+        previous = _text(message.get("previousId"), name="previousId", longest=MAX_IDENTITY)
+        if not previous:
+            raise BadMessage("previousId is missing")
+        parsed.also = (IdentityKind.ANONYMOUS, previous)
+        parsed.is_alias = True
+    else:
+        raise BadMessage(f"type must be track, page, screen, identify, alias or group, got {type_!r:.40}")
+    return parsed
+
+
+def _identify(parsed: Message, message: Mapping[str, Any], kind: str) -> None:
+    user = _text(message.get("userId"), name="userId", longest=MAX_IDENTITY)
+    visitor = _text(message.get("anonymousId"), name="anonymousId", longest=MAX_IDENTITY)
+    if user:
+        parsed.identity = (IdentityKind.USER_ID, user)
+        if visitor:
+            parsed.also = (IdentityKind.ANONYMOUS, visitor)
+        return
+    if visitor:
+        parsed.identity = (IdentityKind.ANONYMOUS, visitor)
+        return
+    if kind in _INSIDE and type(message.get("profileId")) is int:
+        parsed.profile_id = message["profileId"]
+        return
+    other = _other_identity(message, kind)
+    if other is None:
+        raise BadMessage("neither userId nor anonymousId")
+    parsed.identity = other
+
+
+def _other_identity(message: Mapping[str, Any], kind: str) -> IdentityKey | None:
+    """The identity in `context.identity`; a browser could name anybody's address there, so it may not."""
+    context = message.get("context")
+    given = context.get("identity") if isinstance(context, Mapping) else None
+    if kind == SourceKind.BROWSER or not isinstance(given, Mapping):
+        return None
+    identity_kind = given.get("kind")
+    value = _text(given.get("value"), name="identity", longest=MAX_IDENTITY)
+    if identity_kind not in IdentityKind.values or not value:
+        raise BadMessage("context.identity needs a known kind and a value")
+    return (identity_kind, normalized(identity_kind, value))
+
+
+def normalized(kind: str, value: str) -> str:
+    """Return the value as it is kept: addresses in lower case, everything without outer blanks."""
+    value = value.strip()
+    return value.lower() if kind == IdentityKind.EMAIL else value
+
+
+def _moment(message: Mapping[str, Any], received_at: datetime) -> int:
+    given = message.get("timestamp")
+    at = received_at if given is None or given == "" else moment(given)
+    sent = message.get("sentAt")
+    if sent and given:
+        # The client's clock is as wrong when it sends as when it stamps.
+        try:
+            at += received_at - moment(sent)
+        except OverflowError as error:
+            raise BadMessage("timestamp is not a date") from error
+    if at > received_at + FUTURE_TOLERANCE:
+        raise BadMessage("timestamp lies in the future")
+    micros = (at - EPOCH) // MICROSECOND
+    if micros < 0:
+        raise BadMessage("timestamp lies before 1970")
+    return micros
+
+
+def moment(given: Any) -> datetime:
+    """Return the moment of an ISO 8601 text or of a number of seconds, milli- or microseconds since 1970."""
+    try:
+        if isinstance(given, str):
+            at = datetime.fromisoformat(given)
+            return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            size = abs(given)
+            divisor = 1 if size < 1e11 else 1_000 if size < 1e14 else 1_000_000
+            return EPOCH + timedelta(microseconds=round(given * (MICRO // divisor)))
+    except (ValueError, OverflowError) as error:
+        raise BadMessage("timestamp is not a date") from error
+    raise BadMessage("timestamp is not a date")
+
+
+def _properties(parsed: Message, given: Mapping[str, Any]) -> None:
+    products = given.get("products")
+    only = products[0] if isinstance(products, list) and len(products) == 1 else None
+    item = given.get("product_id") or given.get("sku")
+    if not item and isinstance(only, Mapping):
+        item = only.get("product_id") or only.get("sku")
+    parsed.item = _text(item, name="product_id", longest=MAX_IDENTITY) or None
+    parsed.order_id = _text(given.get("order_id"), name="order_id", longest=MAX_NAME)
+    parsed.recommendation_id = _text(given.get("recommendation_id"), name="recommendation_id", longest=36)
+    parsed.currency = _text(given.get("currency"), name="currency", longest=3).upper()
+    used = next((key for key in _VALUE_KEYS if given.get(key) not in (None, "")), None)
+    if used is not None:
+        parsed.amount = amount(given[used])
+    parsed.props = {key: value for key, value in given.items() if key not in _COLUMN_KEYS and key != used}
+    parsed.props_json = storable_json(parsed.props)
+
+
+def amount(given: Any) -> Decimal | float:
+    """Return a finite number from a JSON number or its text."""
+    if isinstance(given, str):
+        try:
+            number = Decimal(given.strip())
+        except InvalidOperation as error:
+            raise BadMessage("the value is not a number") from error
+        if not number.is_finite():
+            raise BadMessage("the value is not finite")
+        return number
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise BadMessage("the value is not a number")
+    if not math.isfinite(given):
+        raise BadMessage("the value is not finite")
+    return Decimal(given) if isinstance(given, int) else given
+
+
+def to_micro(number: Decimal | float, *, rate: Decimal | None = None) -> int:
+    """Return the amount in millionths, converted at `rate`; half a millionth goes to the even side."""
+    exact = number if isinstance(number, Decimal) else Decimal(repr(number))
+    scaled = exact * MICRO * (1 if rate is None else rate)
+    if abs(scaled) > MAX_INT64:
+        raise BadMessage("the value is too large")
+    return round(scaled)
+
+
+def storable_json(value: Any) -> str:
+    """Return the value as JSON that every supported database can keep."""
+    try:
+        text = _encode(value)
+    except (ValueError, TypeError) as error:
+        raise BadMessage("the properties are not JSON") from error
+    except RecursionError as error:
+        raise BadMessage("the properties are nested too deeply") from error
+    if "\\u0000" in text and "\\u0000" in text.replace("\\\\", ""):
+        raise BadMessage("the properties contain a NUL character")
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError as error:
+        raise BadMessage("the properties contain half a surrogate pair") from error
+    if size > MAX_MESSAGE_BYTES:
+        raise BadMessage("the message is larger than 32 KB")
+    return text
+
+
+def _text(value: Any, *, name: str, longest: int) -> str:
+    if value is None:
+        return ""
+    if type(value) is str and len(value) <= longest and value.isascii() and "\x00" not in value:
+        return value  # nearly every value: the checks below only find out what is wrong with the others
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if value.bit_length() <= 64 else "?" * (longest + 1)
+    if not isinstance(value, str):
+        raise BadMessage(f"{name} must be a text")
+    if len(value) > longest:
+        raise BadMessage(f"{name} is longer than {longest} characters")
+    if "\x00" in value:
+        raise BadMessage(f"{name} contains a NUL character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise BadMessage(f"{name} contains half a surrogate pair") from error
+    return value
+
+
+def _mapping(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = message.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise BadMessage(f"{name} must be an object")
+    return value
+
+
+def _checked_traits(traits: Mapping[str, Any]) -> Mapping[str, Any]:
+    storable_json(traits)
+    return traits

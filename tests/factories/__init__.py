@@ -1,0 +1,3 @@
+"""Legal states by name, made through the services."""
+
+from __future__ import annotations
