@@ -129,8 +129,14 @@ def confidence_sequence(
     return _assemble(change, radius, log_p, reasons, _Form(alpha, alternative, scale, method))
 
 
-def width_ratio(n_units: ArrayLike, *, planned_units: ArrayLike, alpha: float = 0.05) -> FloatArray:
-    """The price of peeking: half width of the two-sided sequence / (z × standard error).
+def width_ratio(
+    n_units: ArrayLike,
+    *,
+    planned_units: ArrayLike,
+    alpha: float = 0.05,
+    alternative: Alternative = Alternative.TWO_SIDED,
+) -> FloatArray:
+    """The price of peeking: half width of the sequence / half width of the fixed-horizon interval.
 
     `n_units` and `planned_units` count both arms together.
 
@@ -139,9 +145,12 @@ def width_ratio(n_units: ArrayLike, *, planned_units: ArrayLike, alpha: float = 
     """
     from scipy import special
 
-    time = np.asarray(n_units, dtype=np.float64) * mixture_rho(alpha, planned_units) ** 2
-    radius, _ = _two_sided(np.zeros_like(time), np.ones_like(time), time, alpha)
-    return np.asarray(radius / -special.ndtri(alpha / 2), dtype=np.float64)
+    two_sided = alternative is Alternative.TWO_SIDED
+    tail = alpha / 2 if two_sided else alpha
+    time = np.asarray(n_units, dtype=np.float64) * mixture_rho(2 * tail, planned_units) ** 2
+    bound = _two_sided if two_sided else _one_sided
+    radius, _ = bound(np.zeros_like(time), np.ones_like(time), time, alpha)
+    return np.asarray(radius / -special.ndtri(tail), dtype=np.float64)
 
 
 def msprt(

@@ -119,6 +119,12 @@ def test_width_ratio__at_the_planned_size__is_the_minimum() -> None:
     assert ratios[1] == min(ratios)
 
 
+def test_width_ratio__one_sided__is_the_radius_over_its_quantile() -> None:
+    look = confidence_sequence(1.0, 1.0, 400, 400, planned_units=1_000, alternative=Alternative.GREATER)
+    ratio = width_ratio(800, planned_units=1_000, alternative=Alternative.GREATER)
+    assert float(ratio) == pytest.approx((1 - float(look.interval.lower)) / 1.6448536269514722)
+
+
 def test_accumulate_p_values__undefined_looks__change_nothing() -> None:
     paths = np.array([[np.nan, 0.3], [0.2, np.nan], [0.5, 0.1]])
     assert accumulate_p_values(paths).tolist() == [[1.0, 0.3], [0.2, 0.3], [0.2, 0.1]]
