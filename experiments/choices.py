@@ -53,7 +53,6 @@ class TransitionRule:
     stamp: str
     permission: str
     guards: tuple[str, ...] = ()
-    needs_message: bool = False
 
 
 _LIVE = (ExperimentStatus.RUNNING, ExperimentStatus.PAUSED)
@@ -88,7 +87,9 @@ TRANSITIONS: dict[str, TransitionRule] = {
             _LAUNCH,
         ),
         TransitionRule("decide", _("Decide"), _ENDABLE, ExperimentStatus.DECIDED, "decided_at", _DECIDE),
-        TransitionRule("revert", _("Revert the decision"), (ExperimentStatus.DECIDED,), None, "", _DECIDE),
+        TransitionRule(
+            "revert", _("Revert the decision"), (ExperimentStatus.DECIDED,), None, "", _DECIDE, guards=("layer",)
+        ),
         TransitionRule(
             "archive",
             _("Archive"),

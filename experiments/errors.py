@@ -23,7 +23,7 @@ class ExperimentsError(Exception):
     """The base of this app's errors."""
 
 
-class UnknownExperiment(ExperimentsError):  # noqa: N818 (style.md: errors say what could not be done)
+class UnknownExperiment(ExperimentsError):
     """No experiment has this key."""
 
     def __init__(self, key: str) -> None:
@@ -31,7 +31,7 @@ class UnknownExperiment(ExperimentsError):  # noqa: N818 (style.md: errors say w
         self.key = key
 
 
-class InvalidDesign(ExperimentsError):  # noqa: N818 (style.md: errors say what could not be done)
+class InvalidDesign(ExperimentsError):
     """The design cannot be stored: it contradicts itself or what exists already."""
 
     def __init__(self, reasons: Sequence[Reason]) -> None:
@@ -39,10 +39,14 @@ class InvalidDesign(ExperimentsError):  # noqa: N818 (style.md: errors say what 
         self.reasons = tuple(reasons)
 
 
-class CannotTransition(ExperimentsError):  # noqa: N818 (style.md: errors say what could not be done)
+class CannotTransition(ExperimentsError):
     """The experiment is in another state, or a guard has reasons against the transition."""
 
     def __init__(self, transition: str, reasons: Sequence[Reason]) -> None:
         super().__init__(" ".join(str(reason) for reason in reasons))
         self.transition = transition
         self.reasons = tuple(reasons)
+
+
+class CannotImport(ExperimentsError):
+    """A file cannot become an experiment; the message names line and column where there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 
 from django.conf import settings
 from django.db import models
@@ -95,6 +96,17 @@ class Experiment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def enrolment_ended_at(self) -> datetime | None:
+        """When exposures stopped counting; None while units are taken in, and before the start."""
+        match self.status:
+            case ExperimentStatus.DRAFT | ExperimentStatus.RUNNING:
+                return None
+            case ExperimentStatus.PAUSED:
+                return self.paused_at
+            case _:
+                return self.stopped_at or self.decided_at
 
 
 class Arm(models.Model):

@@ -9,6 +9,7 @@ from experiments.models.experiment import Arm, Experiment, Phase
 from experiments.querysets import ExposureQuerySet
 
 UNIT_ID_LENGTH = 200
+SOURCE_LENGTH = 64
 
 
 class Exposure(models.Model):
@@ -21,7 +22,7 @@ class Exposure(models.Model):
     unit_type = models.CharField(_("unit type"), max_length=32)
     unit_id = models.CharField(_("unit id"), max_length=UNIT_ID_LENGTH)
     first_at = models.BigIntegerField(_("first at (µs since the epoch)"))
-    source = models.CharField(_("source"), max_length=64, blank=True)
+    source = models.CharField(_("source"), max_length=SOURCE_LENGTH, blank=True)
     basis = models.JSONField(_("basis"), default=dict, blank=True)
 
     objects = ExposureQuerySet.as_manager()

@@ -1,0 +1,47 @@
+"""Reads. Other apps import from here."""
+
+from __future__ import annotations
+
+from experiments.selectors.config import clear_config_cache, get_config, list_configs
+from experiments.selectors.experiments import (
+    Change,
+    ExperimentRow,
+    UnitExposure,
+    count_experiments,
+    days_running,
+    exposed_counts,
+    get_status,
+    list_changes,
+    list_experiments,
+    list_unit_exposures,
+)
+from experiments.selectors.results import (
+    MetricChoice,
+    StoredResults,
+    get_report,
+    get_reports,
+    get_results,
+    list_metrics,
+)
+
+__all__ = [
+    "Change",
+    "ExperimentRow",
+    "MetricChoice",
+    "StoredResults",
+    "UnitExposure",
+    "clear_config_cache",
+    "count_experiments",
+    "days_running",
+    "exposed_counts",
+    "get_config",
+    "get_report",
+    "get_reports",
+    "get_results",
+    "get_status",
+    "list_changes",
+    "list_configs",
+    "list_experiments",
+    "list_metrics",
+    "list_unit_exposures",
+]

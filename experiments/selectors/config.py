@@ -1,0 +1,249 @@
+"""What assignment needs to know of every experiment, read through a cache of this process.
+
+The cache holds one immutable snapshot of all published experiments. At most every `TTL_SECONDS` it asks the
+database, with one query over the experiments' versions, whether anything changed, and reads again if so: an
+emergency stop reaches every process within that time. Warm, it costs no query. If the database does not
+answer, the last snapshot goes on serving.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.db.models import Count, Max, Sum
+
+from experiments.bucketing.allocation import arm_table
+from experiments.bucketing.hashing import fnv1a32
+from experiments.errors import UnknownExperiment
+from experiments.models import Arm, Decision, Experiment, PhaseArm
+from experiments.targeting.tree import Rule, decode
+
+TTL_SECONDS = 1.5
+"""How old a snapshot may be before the database is asked; an emergency stop must act within 5 seconds."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmConfig:
+    id: int
+    key: str
+    is_control: bool
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseConfig:
+    id: int
+    number: int
+    started_at: datetime
+    coverage: float
+    weights: tuple[float, ...]
+    rule: Rule
+    # For each bucket the position of its arm in `ExperimentConfig.arms`.
+    table: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LayerConfig:
+    key: str
+    seed: str
+    seed_state: int
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShipConfig:
+    arm: ArmConfig
+    holdback: float
+    seed_state: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentConfig:
+    """One published experiment; `shipped` is set while a decision to ship stands."""
+
+    id: int
+    key: str
+    status: str
+    unit_type: str
+    seed: str
+    seed_state: int
+    started_at: datetime
+    layer: LayerConfig | None
+    arms: tuple[ArmConfig, ...]
+    phases: tuple[PhaseConfig, ...]
+    shipped: ShipConfig | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    version: tuple[int, ...]
+    configs: Mapping[str, ExperimentConfig]
+    drafts: frozenset[str]
+    checked_at: float
+
+
+class _Cache:
+    """One per process. Readers take the reference to an immutable snapshot; a lock lets one of them refresh."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._snapshot: _Snapshot | None = None
+
+    def clear(self) -> None:
+        self._snapshot = None
+
+    def current(self) -> _Snapshot:
+        snapshot = self._snapshot
+        if snapshot is not None and _is_fresh(snapshot):
+            return snapshot
+        # While one thread refreshes, the others go on with what there is; only the very first must wait.
+        if not self._lock.acquire(blocking=snapshot is None):
+            assert snapshot is not None
+            return snapshot
+        try:
+            known = self._snapshot
+            if known is None or not _is_fresh(known):
+                self._snapshot = known = self._refreshed(known)
+            return known
+        finally:
+            self._lock.release()
+
+    def _refreshed(self, snapshot: _Snapshot | None) -> _Snapshot:
+        now = time.monotonic()
+        try:
+            version = _version()
+            if snapshot is not None and snapshot.version == version:
+                return _Snapshot(version, snapshot.configs, snapshot.drafts, now)
+            return _Snapshot(version, _load(), _drafts(), now)
+        except DatabaseError:
+            if snapshot is None:
+                raise
+            logger.warning("experiments.config: the database did not answer, serving the last known state")
+            return _Snapshot(snapshot.version, snapshot.configs, snapshot.drafts, now)
+
+
+def _is_fresh(snapshot: _Snapshot) -> bool:
+    return time.monotonic() - snapshot.checked_at < TTL_SECONDS
+
+
+_cache = _Cache()
+
+
+def clear_config_cache() -> None:
+    """Forget what this process knows; the next reader asks the database."""
+    _cache.clear()
+
+
+def get_config(*, experiment_key: str) -> ExperimentConfig | None:
+    """The configuration of an experiment; None for a draft. Raises `UnknownExperiment`."""
+    snapshot = _cache.current()
+    config = snapshot.configs.get(experiment_key)
+    if config is None and experiment_key not in snapshot.drafts:
+        raise UnknownExperiment(experiment_key)
+    return config
+
+
+def list_configs() -> Mapping[str, ExperimentConfig]:
+    """Every published experiment, by key."""
+    return _cache.current().configs
+
+
+def _version() -> tuple[int, ...]:
+    # Every change increments its row's version, so the sum tells a change whatever order transactions commit in.
+    row = Experiment.objects.aggregate(n=Count("pk"), last=Max("pk"), versions=Sum("version"))
+    return (row["n"], row["last"] or 0, row["versions"] or 0)
+
+
+def _drafts() -> frozenset[str]:
+    return frozenset(Experiment.objects.filter(started_at=None).values_list("key", flat=True))
+
+
+def _load() -> dict[str, ExperimentConfig]:
+    weights: dict[int, dict[int, list[PhaseArm]]] = {}
+    rows = PhaseArm.objects.filter(
+        phase__experiment__in=Experiment.objects.published(), phase__started_at__isnull=False
+    )
+    for row in rows.select_related("phase", "arm").order_by("phase__number", "arm__position"):
+        weights.setdefault(row.phase.experiment_id, {}).setdefault(row.phase_id, []).append(row)
+    shipped = {
+        decision.experiment_id: decision
+        for decision in Decision.objects.standing().filter(outcome="ship").select_related("arm")
+    }
+    configs = {}
+    for experiment in Experiment.objects.published().select_related("layer"):
+        try:
+            configs[experiment.key] = _config(experiment, weights.get(experiment.pk, {}), shipped.get(experiment.pk))
+        except ValueError:
+            # One row that somebody broke by hand must not take every other experiment down.
+            logger.exception("experiments.config: experiment %s cannot be read", experiment.pk)
+    return configs
+
+
+def _config(
+    experiment: Experiment, phases: Mapping[int, list[PhaseArm]], decision: Decision | None
+) -> ExperimentConfig:
+    assert experiment.started_at is not None
+    arms: dict[int, ArmConfig] = {}
+    for rows in phases.values():
+        for row in rows:
+            arms.setdefault(row.arm_id, _arm(row.arm))
+    return ExperimentConfig(
+        id=experiment.pk,
+        key=experiment.key,
+        status=experiment.status,
+        unit_type=experiment.unit_type,
+        seed=experiment.seed,
+        seed_state=fnv1a32(experiment.seed),
+        started_at=experiment.started_at,
+        layer=_layer(experiment),
+        arms=tuple(arms.values()),
+        phases=tuple(_phase(rows) for rows in phases.values()),
+        shipped=None if decision is None or decision.arm is None else _ship(experiment, decision, decision.arm),
+    )
+
+
+def _arm(arm: Arm) -> ArmConfig:
+    return ArmConfig(id=arm.pk, key=arm.key, is_control=arm.is_control, payload=arm.payload)
+
+
+def _phase(rows: list[PhaseArm]) -> PhaseConfig:
+    phase = rows[0].phase
+    assert phase.started_at is not None
+    weights = tuple(row.weight for row in rows)
+    return PhaseConfig(
+        id=phase.pk,
+        number=phase.number,
+        started_at=phase.started_at,
+        coverage=phase.coverage,
+        weights=weights,
+        rule=decode(phase.targeting),
+        table=arm_table(weights=weights, coverage=phase.coverage),
+    )
+
+
+def _layer(experiment: Experiment) -> LayerConfig | None:
+    layer = experiment.layer
+    if layer is None:
+        return None
+    return LayerConfig(
+        key=layer.key,
+        seed=layer.seed,
+        seed_state=fnv1a32(layer.seed),
+        lower=experiment.layer_lower,
+        upper=experiment.layer_upper,
+    )
+
+
+def _ship(experiment: Experiment, decision: Decision, arm: Arm) -> ShipConfig:
+    # A salt of its own: the holdback must not be a slice of one arm.
+    return ShipConfig(arm=_arm(arm), holdback=decision.holdback, seed_state=fnv1a32(f"{experiment.seed}:holdback"))
