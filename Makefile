@@ -57,4 +57,4 @@ messages: $(VENV)/.installed-dev  ## Collect and compile translations (needs get
 	$(BIN)/python manage.py compilemessages --ignore .venv
 
 clean:  ## Remove the environment and caches (never var/, where the data is)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage staticfiles
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

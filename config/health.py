@@ -9,6 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from marketing.selectors.operations import clockwork
+from marketing.services.drain import lag
 
 
 @require_safe
@@ -16,7 +17,8 @@ from marketing.selectors.operations import clockwork
 def healthz(request: HttpRequest) -> JsonResponse:
     """Answer 200 while pages can be served, 503 where the database does not answer; ages are in seconds."""
     try:
-        state = clockwork(at=timezone.now())
+        at = timezone.now()
+        state = clockwork(at=at, drain_lag=lag(at=at))
     except DatabaseError:
         return JsonResponse({"status": "error", "database": False}, status=503)
     return JsonResponse(

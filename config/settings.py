@@ -6,16 +6,19 @@ import os
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from config import env
 from config.logs import logging_settings
 
+django_stubs_ext.monkeypatch()  # generic base classes (`ModelAdmin[Item]`) are subscripted at run time, too
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("HOLDOUT_DATA_DIR", BASE_DIR / "var")).resolve()
-for folder in (DATA_DIR, DATA_DIR / "models", DATA_DIR / "parquet", DATA_DIR / "spool", DATA_DIR / "broker"):
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+for folder in ("", "models", "parquet", "spool", "broker", "static"):
+    (DATA_DIR / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 PRODUCTION = env.choice("HOLDOUT_ENV", default="development", allowed=("development", "production")) == "production"
 DEBUG = env.flag("HOLDOUT_DEBUG", default=False)
@@ -148,7 +151,7 @@ LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not PRODUCTION
 STORAGES = {

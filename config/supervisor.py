@@ -21,6 +21,8 @@ RESTART_WINDOW: Final = 60.0  # seconds
 MOST_RESTARTS: Final = 5  # within the window; beyond it something is broken for good
 GRACE: Final = 10.0  # seconds between asking and killing
 BLOCKING_THREADS: Final = 4
+# One process for all tasks: heavy libraries are loaded once, and draining goes on while a model trains.
+WORKER_THREADS: Final = 4
 
 
 @dataclass
@@ -69,8 +71,16 @@ def members(host: str, port: int, *, workers: int, with_demo: bool) -> list[Memb
     web = [PYTHON, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port), "--no-ws"]
     web += ["--workers", str(workers), "--blocking-threads", str(BLOCKING_THREADS), "--log-level", "warning"]
     web += ["--respawn-failed-workers", "config.wsgi:application"]
-    worker = [PYTHON, "-m", "celery", "--app", "config", "worker", "--loglevel", "warning", "--concurrency", "1"]
-    worker += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname", "worker@%h"]
+    worker = [PYTHON, "-m", "celery", "--app", "config", "worker", "--loglevel", "warning", "--pool", "threads"]
+    worker += [
+        "--concurrency",
+        str(WORKER_THREADS),
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "--hostname",
+        "worker@%h",
+    ]
     beat = [PYTHON, "-m", "celery", "--app", "config", "beat", "--loglevel", "warning", "--pidfile", ""]
     group = [Member("web", web), Member("worker", worker), Member("beat", beat)]
     if with_demo:

@@ -13,22 +13,26 @@ STALE_AFTER: Final = 180  # seconds: the heartbeat task runs every 30
 
 @dataclass(frozen=True, slots=True)
 class Clockwork:
-    """Ages in seconds; `None` where nothing was ever heard."""
+    """Ages in seconds; `last_beat_age` is `None` where nothing was ever heard, `drain_lag` 0 where nothing waits."""
 
     last_beat_age: float | None
-    drain_lag: float | None
+    drain_lag: float
     stale_after: int
 
     @property
     def is_ticking(self) -> bool:
-        return self.last_beat_age is not None and self.last_beat_age < self.stale_after
+        return (
+            self.last_beat_age is not None
+            and self.last_beat_age < self.stale_after
+            and self.drain_lag < self.stale_after
+        )
 
 
-def clockwork(*, at: datetime) -> Clockwork:
-    """Return how long ago beat, through the worker, last gave a sign, and the age of the oldest undrained event."""
+def clockwork(*, at: datetime, drain_lag: float) -> Clockwork:
+    """Return how long ago beat, through the worker, last gave a sign; `drain_lag` is passed on."""
     heartbeat = Heartbeat.objects.filter(name="beat").first()
     age = (at - heartbeat.at).total_seconds() if heartbeat is not None else None
-    return Clockwork(last_beat_age=age, drain_lag=None, stale_after=STALE_AFTER)
+    return Clockwork(last_beat_age=age, drain_lag=drain_lag, stale_after=STALE_AFTER)
 
 
 def job(*, name: str) -> Job | None:

@@ -64,31 +64,36 @@ class IngestResult:
 
 
 def ingest(
-    *, messages: Sequence[Any], received_at: datetime, source: Source, keep_rejected: bool = True
+    *, messages: Sequence[Any], received_at: datetime | Sequence[datetime], source: Source, keep_rejected: bool = True
 ) -> IngestResult:
     """Store a batch in one transaction (the caller's, if there is one).
 
     A bad message never stops the others: it is reported, and kept as a dead letter unless `keep_rejected` is off.
     The work is set-based; memory is bounded by the batch, so callers send up to about 10,000 messages at a time.
+    `received_at` is one moment for all messages or one for each.
     """
     result = IngestResult()
+    if not messages:
+        return result
+    moments = [received_at] * len(messages) if isinstance(received_at, datetime) else received_at
+    latest = max(moments)
     good: list[tuple[int, Message]] = []
-    for index, message in enumerate(messages):
+    for index, (message, moment) in enumerate(zip(messages, moments, strict=True)):
         try:
-            good.append((index, parse(message, received_at=received_at, kind=source.kind)))
+            good.append((index, parse(message, received_at=moment, kind=source.kind)))
         except BadMessage as error:
             result.rejected.append((index, str(error)))
     with transaction.atomic():
         types = _intern(good, result)
         good = _without_repetitions(good, result)
-        people = resolve(messages=[message for _, message in good], source_kind=source.kind, at=received_at)
+        people = resolve(messages=[message for _, message in good], source_kind=source.kind, at=latest)
         result.profiles_created, result.profiles_merged = people.created, people.merged
         rates = Rates(message for _, message in good)
         batch = _Batch(people=people, types=types, source=source, rates=rates, result=result)
         _store_events(good, batch)
         _store_traits(good, batch)
         if keep_rejected:
-            _bury(messages, result, source, received_at)
+            _bury(messages, result, source, latest)
     result.rejected.sort()
     return result
 

@@ -16,6 +16,7 @@ from marketing.roles import ROLES
 FIRST_USER: Final = "admin"
 # (name in the admin, task, every n seconds)
 SCHEDULE: Final = (
+    ("Drain the spool", "marketing.tasks.drain_spool", 1),
     ("Heartbeat", "marketing.tasks.heartbeat", 30),
     ("Refresh running experiments", "experiments.tasks.refresh_running_experiments", 300),
     ("Refresh segments", "marketing.tasks.refresh_segments", 300),

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from config.checks import production_is_safe, refuse_unsafe_settings
 
 
 @pytest.fixture
-def production(settings: SettingsWrapper) -> SettingsWrapper:
+def production(settings: Settings) -> Settings:
     settings.PRODUCTION = True
     settings.DEBUG = settings.DEMO = settings.SECRET_KEY_WAS_GENERATED = False
     settings.SECRET_KEY = "k" * 60
@@ -16,7 +16,7 @@ def production(settings: SettingsWrapper) -> SettingsWrapper:
     return settings
 
 
-def test_production__safe_settings__pass(production: SettingsWrapper) -> None:
+def test_production__safe_settings__pass(production: Settings) -> None:
     assert production_is_safe(None) == []
     refuse_unsafe_settings()
 
@@ -33,7 +33,7 @@ def test_production__safe_settings__pass(production: SettingsWrapper) -> None:
     ],
 )
 def test_production__one_unsafe_setting__refuses_to_start(
-    production: SettingsWrapper, name: str, value: object, number: str
+    production: Settings, name: str, value: object, number: str
 ) -> None:
     setattr(production, name, value)
     assert [error.id for error in production_is_safe(None)] == [f"holdout.{number}"]
@@ -41,7 +41,7 @@ def test_production__one_unsafe_setting__refuses_to_start(
         refuse_unsafe_settings()
 
 
-def test_development__unsafe_settings__are_allowed(settings: SettingsWrapper) -> None:
+def test_development__unsafe_settings__are_allowed(settings: Settings) -> None:
     settings.PRODUCTION = False
     settings.DEMO = True
     assert production_is_safe(None) == []

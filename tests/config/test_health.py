@@ -35,7 +35,7 @@ def test_healthz__database_down__is_503(monkeypatch: pytest.MonkeyPatch) -> None
     def broken(**kwargs: object) -> None:
         raise DatabaseError("gone")
 
-    monkeypatch.setattr("config.health.clockwork", broken)
+    monkeypatch.setattr("config.health.lag", broken)
     answer = Client().get("/healthz")
     assert answer.status_code == 503
     assert answer.json() == {"status": "error", "database": False}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 from limits import parse
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from config import ratelimit
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def limited(settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def limited(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.RATE_LIMITS_ON = True
     settings.RATE_LIMIT_STORAGE = "memory://"
     monkeypatch.setattr(ratelimit, "RULES", (("POST", "/accounts/", parse("2/minute")),))
