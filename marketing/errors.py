@@ -48,3 +48,11 @@ class BadRule(MarketingError):
 
 class CannotImport(MarketingError):
     """A file cannot be imported at all."""
+
+
+class DemoIsBusy(MarketingError):
+    """Another process is building or removing the demo world."""
+
+
+class CannotEditSegment(MarketingError):
+    """A segment cannot be changed, archived or refreshed."""

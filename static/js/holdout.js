@@ -56,7 +56,19 @@
     changed(container);
   };
 
+  // <button data-share-equally="-percent">: 100 split over the number fields whose name ends so; the first gets the rest.
+  const shareEqually = (container, ending) => {
+    const fields = visibleRows(container).map((row) => row.querySelector(`input[name$='${ending}']`));
+    const share = Math.floor(100 / fields.length);
+    fields.forEach((field, index) => {
+      field.value = String(index ? share : 100 - share * (fields.length - 1));
+    });
+    changed(container);
+  };
+
   document.addEventListener("click", (event) => {
+    const share = event.target.closest("[data-share-equally]");
+    if (share) shareEqually(share.closest("[data-rows]"), share.dataset.shareEqually);
     const add = event.target.closest("[data-row-add]");
     if (add) addRow(add.closest("[data-rows]"));
     const remove = event.target.closest("[data-row-remove]");

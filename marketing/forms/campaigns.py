@@ -1,0 +1,234 @@
+"""The one form on which a marketer makes a campaign, and its rows of arms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from django import forms
+from django.http import QueryDict
+from django.urls import reverse
+from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
+
+from experiments.selectors import list_metrics
+from marketing.choices import Purpose
+from marketing.models import Campaign, Segment
+from marketing.services.campaigns import MOST_ARMS, ArmDraft, CampaignDraft, is_safe_target
+from recommender.selectors import list_strategy_choices
+
+PREFIX: Final = "arms"
+PURPOSES: Final = (Purpose.ANALYTICS, Purpose.PERSONALIZATION)
+RESERVED: Final = frozenset(("new", "panel"))
+"""Addresses of pages that stand where a campaign's slug would."""
+USUAL_STRATEGY: Final = "popularity"
+SLUG_LENGTH: Final = 56
+"""Leaves room for a number at the end."""
+
+
+class CampaignForm(forms.Form):
+    """Who, what for, and how large the question is."""
+
+    name = forms.CharField(label=_("Name"), max_length=100)
+    segment = forms.ChoiceField(label=_("People"), required=False)
+    consent_purposes = forms.MultipleChoiceField(
+        label=_("Consents these people must have given"),
+        choices=[(purpose.value, purpose.label) for purpose in PURPOSES],
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        help_text=_("Whoever has not given them sees the default and is in no arm."),
+    )
+    goal_metric = forms.ChoiceField(label=_("Goal"), help_text=_("The one number that decides."))
+    guardrail_metrics = forms.MultipleChoiceField(
+        label=_("Guardrails"),
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        help_text=_("What must not get worse by more than a tenth."),
+    )
+    no_control_reason = forms.CharField(
+        label=_("Why nobody is in the control group"),
+        max_length=300,
+        required=False,
+        help_text=_("Only if the control's share is 0 %. Without a control nobody can say what the campaign caused."),
+    )
+    baseline = forms.FloatField(
+        label=_("Rate without the campaign (%)"),
+        min_value=0.01,
+        max_value=99,
+        initial=5,
+        help_text=_("Your best guess."),
+    )
+    mde = forms.FloatField(
+        label=_("Smallest lift worth finding (%)"),
+        min_value=0.1,
+        max_value=500,
+        initial=20,
+        help_text=_("Relative: 5 % → 6 % is a lift of 20 %."),
+    )
+    people_per_day = forms.IntegerField(
+        label=_("People per day"), min_value=1, max_value=100_000_000, initial=1000, help_text=_("New ones who see it.")
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        metrics = [(metric.key, metric.name) for metric in list_metrics()]
+        segments = Segment.objects.filter(archived_at__isnull=True).order_by("name", "pk")
+        self._choose("segment", [("", _("Everybody")), *((str(segment.pk), _named(segment)) for segment in segments)])
+        self._choose("goal_metric", metrics)
+        self._choose("guardrail_metrics", metrics)
+
+    def _choose(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+
+class ArmForm(forms.Form):
+    """One arm: words and recommendations."""
+
+    name = forms.CharField(label=_("Name of the arm"), max_length=100)
+    percent = forms.IntegerField(label=_("Share (%)"), min_value=0, max_value=100, initial=0)
+    headline = forms.CharField(label=_("Headline"), max_length=120)
+    body = forms.CharField(label=_("Text"), max_length=1000, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    button_text = forms.CharField(label=_("Button"), max_length=40, required=False)
+    link = forms.CharField(
+        label=_("Button leads to"), max_length=500, required=False, help_text=_("https://… or a path like /shop/")
+    )
+    image = forms.RegexField(
+        label=_("Picture"),
+        regex=r"^[\w./-]+$",
+        max_length=200,
+        required=False,
+        help_text=_("A path below the static files."),
+    )
+    strategy = forms.ChoiceField(label=_("Recommendations"), required=False)
+    item_count = forms.IntegerField(label=_("Items"), min_value=1, max_value=24, initial=4)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["strategy"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [("", _("None: the words only")), *list_strategy_choices()]
+
+    def clean_link(self) -> str:
+        """Refuse scripts, data and tricks: a click must lead to a web address."""
+        link: str = self.cleaned_data["link"]
+        if link and not is_safe_target(link):
+            raise forms.ValidationError(_("This must be a web address (https://…) or a path of this site (/shop/)."))
+        return link
+
+
+if TYPE_CHECKING:
+    _Rows = forms.BaseFormSet[ArmForm]
+else:
+    _Rows = forms.BaseFormSet
+
+
+class BaseArms(_Rows):
+    """The rows; the first one is the control."""
+
+    def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
+        """Check every row: Django would let a row pass that was added and left as it is."""
+        return {**super().get_form_kwargs(index), "empty_permitted": False}
+
+    def clean(self) -> None:
+        """Refuse rows that contradict each other; what is only unfinished is the checklist's business."""
+        names = [form.cleaned_data.get("name") for form in self.kept()]
+        if len(set(names)) < len(names):
+            raise forms.ValidationError(_("Two arms have the same name."))
+
+    def kept(self) -> list[ArmForm]:
+        """Return the rows that were not removed."""
+        return [form for form in self.forms if not form.cleaned_data.get("DELETE")]
+
+
+_ArmFormSet = forms.formset_factory(
+    ArmForm, formset=BaseArms, extra=0, can_delete=True, max_num=MOST_ARMS, validate_max=True
+)
+
+
+def arm_rows(*, data: QueryDict | None = None, initial: Sequence[Mapping[str, Any]] = ()) -> BaseArms:
+    """Return the rows of arms, filled in from a request or from what is stored."""
+    rows = _ArmFormSet(data, initial=[dict(row) for row in initial] or None, prefix=PREFIX)
+    assert isinstance(rows, BaseArms)  # the factory's type is less exact than what it makes
+    return rows
+
+
+def first_arms() -> list[dict[str, Any]]:
+    """Return the rows of a new campaign: the usual page against personal picks, ready to be changed."""
+    slugs = [slug for slug, _name in list_strategy_choices()]
+    usual = USUAL_STRATEGY if USUAL_STRATEGY in slugs else ""
+    personal = next((slug for slug in slugs if slug != usual), "")
+    shared = {"percent": 50, "button_text": _("Look around"), "link": reverse("marketing:shop"), "item_count": 4}
+    return [
+        {**shared, "name": _("Usual page"), "headline": _("New in the shop"), "strategy": usual},
+        {**shared, "name": _("Personal picks"), "headline": _("Picked for you"), "strategy": personal},
+    ]
+
+
+def initial_of(draft: CampaignDraft) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what the form and its rows show for a stored draft."""
+    fields = {
+        "name": draft.name,
+        "segment": str(draft.segment_id or ""),
+        "consent_purposes": list(draft.consent_purposes),
+        "goal_metric": draft.goal_metric,
+        "guardrail_metrics": list(draft.guardrail_metrics),
+        "no_control_reason": draft.no_control_reason,
+        "baseline": round(draft.baseline * 100, 6),
+        "mde": round(draft.mde * 100, 6),
+        "people_per_day": draft.people_per_day,
+    }
+    names = ("name", "percent", "headline", "body", "button_text", "link", "image", "strategy", "item_count")
+    return fields, [{name: getattr(arm, name) for name in names} for arm in draft.arms]
+
+
+def draft_from(*, form: CampaignForm, arms: BaseArms, slug: str = "") -> CampaignDraft:
+    """Return what the form says; where a field is wrong or empty, the draft has the neutral value.
+
+    The live checklist reads half-filled forms with it; a view that stores calls it on valid forms only.
+    """
+    data = form.cleaned_data
+    return CampaignDraft(
+        slug=slug or free_slug(name=data.get("name", "")),
+        name=data.get("name", ""),
+        segment_id=int(data["segment"]) if data.get("segment") else None,
+        goal_metric=data.get("goal_metric", ""),
+        guardrail_metrics=tuple(data.get("guardrail_metrics", ())),
+        consent_purposes=tuple(data.get("consent_purposes", ())),
+        no_control_reason=data.get("no_control_reason", ""),
+        baseline=(data.get("baseline") or 0) / 100,
+        mde=(data.get("mde") or 0) / 100,
+        people_per_day=data.get("people_per_day") or 0,
+        arms=tuple(_arm(row, position) for position, row in enumerate(arms.kept())),
+    )
+
+
+def free_slug(*, name: str) -> str:
+    """Return a slug for the name that no campaign has."""
+    start = slugify(name)[:SLUG_LENGTH] or "campaign"
+    taken = RESERVED | set(Campaign.objects.filter(slug__startswith=start).values_list("slug", flat=True))
+    candidates = (start, *(f"{start}-{number}" for number in range(2, len(taken) + 3)))
+    return next(slug for slug in candidates if slug not in taken)
+
+
+def _arm(row: ArmForm, position: int) -> ArmDraft:
+    data = row.cleaned_data
+    key = "control" if position == 0 else slugify(data.get("name", ""))[:50] or f"arm-{position}"
+    return ArmDraft(
+        key=f"arm-{position}" if position and key == "control" else key,
+        name=data.get("name", ""),
+        is_control=position == 0,
+        percent=data.get("percent") or 0,
+        headline=data.get("headline", ""),
+        body=data.get("body", ""),
+        button_text=data.get("button_text", ""),
+        link=data.get("link", ""),
+        image=data.get("image", ""),
+        strategy=data.get("strategy", ""),
+        item_count=data.get("item_count") or 4,
+    )
+
+
+def _named(segment: Segment) -> Any:
+    return _("%(name)s (%(people)s people)") % {"name": segment.name, "people": segment.members_n}

@@ -1,0 +1,123 @@
+"""What the home page and the campaign pages show of results: words and counts, read in few queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.db.models import Count
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from experiments.reports import ComparisonReport, ExperimentReport, MetricReport
+from experiments.selectors import exposed_counts, get_reports
+from marketing.choices import CampaignStatus
+from marketing.models import Campaign
+
+CARDS: Final = 12
+DECIDABLE: Final = ("ship", "stop")
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignCard:
+    """One campaign with its newest report, if it has one."""
+
+    campaign: Campaign
+    report: ExperimentReport | None
+
+    @property
+    def comparison(self) -> ComparisonReport | None:
+        """The first treated arm against control on the goal."""
+        return first_comparison(self.report)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that waits for a person."""
+
+    text: str
+    url: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelRow:
+    """One arm from exposure to order; None where nothing was counted yet."""
+
+    key: str
+    name: str
+    is_control: bool
+    exposed: int
+    clicked: int | None
+    converted: int | None
+
+
+def running_cards() -> list[CampaignCard]:
+    """Return running and paused campaigns with their reports, in two queries."""
+    live = Campaign.objects.filter(status__in=(CampaignStatus.RUNNING, CampaignStatus.PAUSED))
+    return _with_reports(list(live.select_related("segment").order_by("-launched_at", "-pk")[:CARDS]))
+
+
+def cards_of(campaigns: list[Campaign]) -> list[CampaignCard]:
+    """Return campaigns with their newest reports, in one query."""
+    return _with_reports(campaigns)
+
+
+def status_counts() -> dict[str, int]:
+    """Return how many campaigns are in each state."""
+    counted = Campaign.objects.values_list("status").annotate(n=Count("pk")).order_by()
+    return {status.value: 0 for status in CampaignStatus} | dict(counted)
+
+
+def attention(cards: list[CampaignCard]) -> list[Attention]:
+    """Return what waits for somebody, the worst first."""
+    found: list[Attention] = []
+    for card in cards:
+        name = card.campaign.name
+        experiment = reverse("experiments:experiment-detail", args=[card.campaign.experiment_key])
+        if card.report is not None and not card.report.health.is_healthy:
+            text = _("“%(name)s” cannot be trusted yet: look at its health.") % {"name": name}
+            found.insert(0, Attention(text, experiment, "bad"))
+        elif card.report is not None and card.report.verdict.outcome in DECIDABLE:
+            text = _("“%(name)s” can be decided.") % {"name": name}
+            found.append(Attention(text, experiment, "good"))
+        if card.campaign.status == CampaignStatus.PAUSED:
+            text = _("“%(name)s” is paused: nobody new enters.") % {"name": name}
+            found.append(Attention(text, card.campaign.get_absolute_url(), "warning"))
+    return found
+
+
+def first_comparison(report: ExperimentReport | None) -> ComparisonReport | None:
+    """Return the first treated arm against control on the goal; None before the first refresh."""
+    metric = report.primary if report is not None else None
+    return metric.comparisons[0] if metric is not None and metric.comparisons else None
+
+
+def funnel(*, campaign: Campaign, report: ExperimentReport | None) -> list[FunnelRow]:
+    """Return the funnel by arm: live counts of people exposed, clicks and orders as of the last refresh."""
+    exposed = exposed_counts(experiment_key=campaign.experiment_key) if campaign.experiment_key else {}
+    clicked, converted = _people(report, "click_rate"), _people(report, "conversion")
+    return [
+        FunnelRow(
+            key=arm.key,
+            name=arm.name,
+            is_control=arm.is_control,
+            exposed=exposed.get(arm.key, 0),
+            clicked=clicked.get(arm.key),
+            converted=converted.get(arm.key),
+        )
+        for arm in campaign.arms.order_by("position")
+    ]
+
+
+def _people(report: ExperimentReport | None, key: str) -> dict[str, int]:
+    metric: MetricReport | None = (
+        next((found for found in report.metrics if found.key == key), None) if report else None
+    )
+    return {arm.arm: arm.nonzero_so_far_n for arm in metric.arms} if metric is not None else {}
+
+
+def _with_reports(campaigns: list[Campaign]) -> list[CampaignCard]:
+    keys = [campaign.experiment_key for campaign in campaigns if campaign.experiment_key]
+    reports = get_reports(experiment_keys=keys) if keys else {}
+    return [CampaignCard(campaign, reports.get(campaign.experiment_key)) for campaign in campaigns]

@@ -1,0 +1,212 @@
+"""Making and changing campaigns while they are drafts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from marketing.choices import CampaignStatus
+from marketing.errors import CannotTransition, InvalidCampaign
+from marketing.models import Campaign, CampaignArm, ChangeLog, Creative, Link
+from marketing.selectors.campaigns import arms_of
+
+DEFAULT_PURPOSES: Final = ("analytics", "personalization")
+MOST_ARMS: Final = 8
+"""More arms than this split the traffic into samples that answer nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmDraft:
+    """One compared experience, as somebody wrote it down."""
+
+    key: str
+    name: str
+    percent: int
+    headline: str
+    body: str = ""
+    button_text: str = ""
+    image: str = ""
+    link: str = ""
+    strategy: str = ""
+    item_count: int = 4
+    is_control: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignDraft:
+    """A campaign before it is launched."""
+
+    slug: str
+    name: str
+    goal_metric: str
+    arms: tuple[ArmDraft, ...]
+    segment_id: int | None = None
+    guardrail_metrics: tuple[str, ...] = ()
+    consent_purposes: tuple[str, ...] = DEFAULT_PURPOSES
+    no_control_reason: str = ""
+    baseline: float = 0.05
+    mde: float = 0.1
+    people_per_day: int = 100
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    is_demo: bool = False
+
+
+def create_campaign(*, draft: CampaignDraft, at: datetime, actor: User | None = None) -> Campaign:
+    """Store a draft."""
+    _refuse_nonsense(draft)
+    try:
+        with transaction.atomic():
+            campaign = Campaign.objects.create(
+                slug=draft.slug, created_at=at, owner=actor, is_demo=draft.is_demo, **_columns(draft)
+            )
+            _store_arms(campaign, draft.arms, at=at, actor=actor)
+            log_change(campaign=campaign, transition="create", at=at, actor=actor)
+    except IntegrityError as error:
+        if Campaign.objects.filter(slug=draft.slug).exists():
+            raise InvalidCampaign(f"There is a campaign {draft.slug!r} already.") from error
+        raise
+    return campaign
+
+
+@transaction.atomic
+def revise_campaign(*, campaign_id: int, draft: CampaignDraft, at: datetime, actor: User | None = None) -> Campaign:
+    """Replace what a draft says; the slug stays. A launched campaign is frozen."""
+    _refuse_nonsense(draft)
+    changed = Campaign.objects.filter(pk=campaign_id, status=CampaignStatus.DRAFT).update(**_columns(draft))
+    if not changed:
+        raise CannotTransition("revise", ["Only a draft can be changed: the plan is frozen at the launch."])
+    campaign = Campaign.objects.get(pk=campaign_id)
+    campaign.arms.all().delete()
+    _store_arms(campaign, draft.arms, at=at, actor=actor)
+    log_change(campaign=campaign, transition="revise", at=at, actor=actor)
+    return campaign
+
+
+def draft_of(*, campaign: Campaign) -> CampaignDraft:
+    """Return a stored campaign as a draft (for the checklist, the form and a copy)."""
+    return CampaignDraft(
+        slug=campaign.slug,
+        name=campaign.name,
+        goal_metric=campaign.goal_metric,
+        segment_id=campaign.segment_id,
+        guardrail_metrics=tuple(campaign.guardrail_metrics),
+        consent_purposes=tuple(campaign.consent_purposes),
+        no_control_reason=campaign.no_control_reason,
+        baseline=campaign.baseline,
+        mde=campaign.mde,
+        people_per_day=campaign.people_per_day,
+        starts_at=campaign.starts_at,
+        ends_at=campaign.ends_at,
+        is_demo=campaign.is_demo,
+        arms=tuple(
+            ArmDraft(
+                key=arm.key,
+                name=arm.name,
+                percent=arm.percent,
+                headline=arm.creative.headline,
+                body=arm.creative.body,
+                button_text=arm.creative.button_text,
+                image=arm.creative.image,
+                link=arm.link.url if arm.link else "",
+                strategy=arm.strategy,
+                item_count=arm.item_count,
+                is_control=arm.is_control,
+            )
+            for arm in arms_of(campaign=campaign)
+        ),
+    )
+
+
+def is_safe_target(url: str) -> bool:
+    """Tell whether a click may lead there: http(s) or a path of this host; no script, no data, no trick."""
+    is_local = url.startswith("/") and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
+    is_web = url.startswith(("https://", "http://"))
+    return (is_local or is_web) and not any(ord(char) < 33 or char == "\\" for char in url)
+
+
+def log_change(
+    *, campaign: Campaign, transition: str, at: datetime, actor: User | None = None, message: str = ""
+) -> None:
+    """Write one row of the change log; call it in the transaction of the change."""
+    ChangeLog.objects.create(
+        object_type="campaign",
+        object_id=str(campaign.pk),
+        transition=transition,
+        actor=actor,
+        at=at,
+        message=message,
+        snapshot=_snapshot(campaign),
+    )
+
+
+def _snapshot(campaign: Campaign) -> dict[str, Any]:
+    draft: Mapping[str, Any] = asdict(draft_of(campaign=campaign))
+    times = {name: value.isoformat() if value else None for name, value in draft.items() if name.endswith("_at")}
+    return {"schema": 1, "status": campaign.status, **draft, **times}
+
+
+def _columns(draft: CampaignDraft) -> dict[str, Any]:
+    return {
+        "name": draft.name,
+        "segment_id": draft.segment_id,
+        "goal_metric": draft.goal_metric,
+        "guardrail_metrics": list(draft.guardrail_metrics),
+        "consent_purposes": list(draft.consent_purposes),
+        "no_control_reason": draft.no_control_reason,
+        "baseline": draft.baseline,
+        "mde": draft.mde,
+        "people_per_day": draft.people_per_day,
+        "starts_at": draft.starts_at,
+        "ends_at": draft.ends_at,
+    }
+
+
+def _refuse_nonsense(draft: CampaignDraft) -> None:
+    """Refuse what no draft may hold; what is merely unfinished is the checklist's business."""
+    keys = [arm.key for arm in draft.arms]
+    if len(set(keys)) != len(keys):
+        raise InvalidCampaign("Two arms have the same key.")
+    if sum(arm.is_control for arm in draft.arms) > 1:
+        raise InvalidCampaign("A campaign has at most one control.")
+    if len(draft.arms) > MOST_ARMS:
+        raise InvalidCampaign(f"A campaign has at most {MOST_ARMS} arms.")
+    for arm in draft.arms:
+        if arm.link and not is_safe_target(arm.link):
+            raise InvalidCampaign(f"The button of {arm.name!r} leads to {arm.link!r}; it must be a web address.")
+        if not 0 <= arm.percent <= 100:
+            raise InvalidCampaign(f"The share of {arm.name!r} is not between 0 and 100 %.")
+
+
+def _store_arms(campaign: Campaign, arms: Sequence[ArmDraft], *, at: datetime, actor: User | None) -> None:
+    for position, arm in enumerate(arms):
+        link = Link.objects.get_or_create(campaign=campaign, url=arm.link)[0] if arm.link else None
+        CampaignArm.objects.create(
+            campaign=campaign,
+            key=arm.key,
+            name=arm.name,
+            is_control=arm.is_control,
+            position=position,
+            creative=_creative(campaign, arm, at=at, actor=actor),
+            strategy=arm.strategy,
+            item_count=arm.item_count,
+            percent=arm.percent,
+            link=link,
+        )
+
+
+def _creative(campaign: Campaign, arm: ArmDraft, *, at: datetime, actor: User | None) -> Creative:
+    """Return the newest version if it says the same, otherwise store the next one."""
+    key = f"{campaign.slug}/{arm.key}"
+    words = {"headline": arm.headline, "body": arm.body, "button_text": arm.button_text, "image": arm.image}
+    newest = Creative.objects.filter(key=key).order_by("-version").first()
+    if newest is not None and all(getattr(newest, name) == value for name, value in words.items()):
+        return newest
+    version = 1 if newest is None else newest.version + 1
+    return Creative.objects.create(key=key, version=version, created_at=at, created_by=actor, **words)

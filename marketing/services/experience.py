@@ -1,0 +1,135 @@
+"""What one visitor sees in a campaign's slot: eligibility → arm → exposure → content, in this order."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.db import DatabaseError
+
+from experiments.errors import ExperimentsError
+from experiments.services.assignment import Assignment, assign
+from experiments.services.exposure import ExposureRow, record_many
+from marketing.choices import Outside
+from marketing.segmentation.clock import to_micros
+from marketing.selectors.campaigns import ArmConfig, CampaignConfig, page_config
+from marketing.services.audience import Person, Visitor, find_person, outside
+from recommender.errors import RecommenderError
+from recommender.reports import Recommendation
+from recommender.services.serving import recommend
+
+log = logging.getLogger(__name__)
+
+UNIT_TYPE: Final = "profile"
+SOURCE: Final = "campaign-page"
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """Everything the slot renders."""
+
+    campaign: CampaignConfig
+    arm: ArmConfig
+    outside: Outside | None
+    """Why this is the default outside the experiment; None for somebody in an arm, or in a shipped one."""
+    is_exposed: bool
+    person: Person | None
+    recommendation: Recommendation | None
+    """None when the arm asks for none, or when there are none to be had: the creative still shows."""
+
+
+def serve(*, slug: str, visitor: Visitor, at: datetime) -> Experience:
+    """Return what to show. Nothing that fails below stops the page: it falls back to the default experience."""
+    campaign = page_config(slug=slug)
+    try:
+        person = find_person(visitor=visitor, segment_id=campaign.segment_id)
+        why = outside(visitor=visitor, person=person, campaign=campaign)
+        if why is not None or person is None:
+            return _default(campaign, why or Outside.NO_VISITOR, visitor, person, at)
+        return _in_experiment(campaign, visitor, person, at)
+    except (DatabaseError, ExperimentsError):
+        log.exception("campaign page: the default is served", extra={"campaign": slug})
+        return _plain(campaign, Outside.NOT_RECORDED)
+
+
+def _in_experiment(campaign: CampaignConfig, visitor: Visitor, person: Person, at: datetime) -> Experience:
+    unit_id = str(person.profile_id)
+    assignment = assign(
+        experiment_key=campaign.experiment_key,
+        unit_type=UNIT_TYPE,
+        unit_id=unit_id,
+        attributes={},
+        at=at,
+        aliases=person.aliases,
+    )
+    arm = campaign.arm(assignment.arm_key) if assignment.arm_key is not None else None
+    if arm is None:
+        return _default(campaign, Outside.NOT_ASSIGNED, visitor, person, at)
+    if assignment.is_in and not _expose(campaign, assignment, unit_id, at):
+        return _default(campaign, Outside.NOT_RECORDED, visitor, person, at)
+    context = {"campaign": campaign.slug, "arm": arm.key}
+    if assignment.is_in:
+        context["experiment"] = campaign.experiment_key
+    return Experience(
+        campaign=campaign,
+        arm=arm,
+        outside=None,
+        is_exposed=assignment.is_in,
+        person=person,
+        recommendation=recommendation_for(arm, user_id=unit_id, context=context, at=at),
+    )
+
+
+def _expose(campaign: CampaignConfig, assignment: Assignment, unit_id: str, at: datetime) -> bool:
+    """Record the exposure, before any content of the arm is made; the same line for every arm."""
+    row = ExposureRow(
+        experiment_key=campaign.experiment_key,
+        unit_type=UNIT_TYPE,
+        unit_id=unit_id,
+        arm_key=assignment.arm_key or "",
+        phase=assignment.phase or 0,
+        at=to_micros(at),
+        source=SOURCE,
+        basis={"schema": 1, "consents": list(campaign.consent_purposes), "segment": campaign.segment_id},
+    )
+    return record_many(rows=[row]).accepted == 1
+
+
+def _default(
+    campaign: CampaignConfig, why: Outside, visitor: Visitor, person: Person | None, at: datetime
+) -> Experience:
+    """Return the default experience: the control's words, items for a stranger, no arm, no record."""
+    arm = campaign.default_arm
+    shows_items = not visitor.suspicion and campaign.is_running
+    recommendation = recommendation_for(arm, user_id="", context={}, at=at, is_logged=False) if shows_items else None
+    return Experience(
+        campaign=campaign, arm=arm, outside=why, is_exposed=False, person=person, recommendation=recommendation
+    )
+
+
+def _plain(campaign: CampaignConfig, why: Outside) -> Experience:
+    return Experience(
+        campaign=campaign,
+        arm=campaign.default_arm,
+        outside=why,
+        is_exposed=False,
+        person=None,
+        recommendation=None,
+    )
+
+
+def recommendation_for(
+    arm: ArmConfig, *, user_id: str, context: dict[str, str], at: datetime, is_logged: bool = True
+) -> Recommendation | None:
+    """Return the arm's items, or None where it asks for none or none are to be had."""
+    if not arm.strategy:
+        return None
+    try:
+        return recommend(
+            user_id=user_id, k=arm.item_count, strategy=arm.strategy, context=context, at=at, log=is_logged
+        )
+    except RecommenderError:
+        log.exception("no recommendations: the creative shows alone", extra={"strategy": arm.strategy})
+        return None

@@ -1,0 +1,226 @@
+"""What people do on campaign pages and in the demo shop, stored as events through the one ingestion service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from django.conf import settings
+from django.core import signing
+from django.db import transaction
+from django.urls import reverse
+
+from marketing.choices import IdentityKind, Purpose, SourceKind
+from marketing.errors import UnknownVisitor
+from marketing.models import Link
+from marketing.segmentation.clock import to_micros
+from marketing.selectors.campaigns import ArmConfig
+from marketing.services.audience import Person, Visitor, find_person
+from marketing.services.campaigns import is_safe_target
+from marketing.services.consent import Statement, record_consents
+from marketing.services.experience import Experience
+from marketing.services.ingestion import ingest
+from marketing.services.profiles import create_profile
+from marketing.services.sources import ensure_source
+from recommender.reports import SlateItem
+from recommender.selectors import get_item
+
+SOURCE: Final = "campaign-pages"
+CLICK: Final = "Recommendation Clicked"
+SUSPECT_CLICK: Final = "Recommendation Click Suspected"
+"""A click by a bot, a prefetch or a HEAD request: kept, under a name that no metric of people reads."""
+VIEW: Final = "Product Viewed"
+ORDER: Final = "Order Completed"
+CLICK_SALT: Final = "marketing.click"
+CONSENT_TEXT_VERSION: Final = "shop-2026-11"
+CONSENT_PURPOSES: Final = (Purpose.ANALYTICS, Purpose.PERSONALIZATION)
+MICRO: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """What a link carries: enough to store the click, and a target that is only named, never spelled out."""
+
+    campaign: str
+    arm: str
+    experiment: str
+    profile_id: int | None
+    recommendation_id: str
+    item: str
+    link_id: int | None
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownItem:
+    """One recommended item on the page, with its signed link."""
+
+    item: SlateItem
+    token: str
+
+
+def shown_items(*, experience: Experience) -> list[ShownItem]:
+    """Return the items of a slot with their links."""
+    recommendation = experience.recommendation
+    if recommendation is None:
+        return []
+    return [
+        ShownItem(
+            item=item,
+            token=_token(
+                experience,
+                item=item.item_id,
+                position=item.position,
+                recommendation_id=str(recommendation.recommendation_id),
+            ),
+        )
+        for item in recommendation.items
+    ]
+
+
+def button_token(*, experience: Experience) -> str:
+    """Return the signed link of the creative's button; empty where it has none."""
+    arm: ArmConfig = experience.arm
+    return _token(experience, link_id=arm.link_id) if arm.link_id is not None else ""
+
+
+def read_token(*, token: str) -> Click:
+    """Return what a link carries; `signing.BadSignature` for anything that we did not sign."""
+    return Click(**signing.loads(token, salt=CLICK_SALT))
+
+
+def target_of(*, click: Click) -> str | None:
+    """Return where the click leads: looked up, and None when the target no longer exists."""
+    if click.link_id is not None:
+        return Link.objects.filter(pk=click.link_id).values_list("url", flat=True).first()
+    item = get_item(item_id=click.item)
+    if item is None:
+        return None
+    return item.url if is_safe_target(item.url) else reverse("marketing:shop-item", args=[item.item_id])
+
+
+def record_click(*, click: Click, visitor: Visitor, at: datetime) -> bool:
+    """Store the click of the person to whom the link was shown; a suspect one under another name."""
+    person = find_person(visitor=visitor)
+    if click.profile_id is None:
+        return False
+    if not visitor.suspicion and not _may_measure(person, click.profile_id):
+        return False
+    properties = {
+        "campaign": click.campaign,
+        "arm": click.arm,
+        "experiment": click.experiment,
+        "recommendation_id": click.recommendation_id,
+        "position": click.position,
+        "product_id": click.item,
+        "suspicion": visitor.suspicion,
+    }
+    _store(
+        SUSPECT_CLICK if visitor.suspicion else CLICK,
+        profile_id=click.profile_id,
+        properties={name: value for name, value in properties.items() if value not in {"", None}},
+        at=at,
+    )
+    return True
+
+
+def record_view(*, item_id: str, visitor: Visitor, at: datetime) -> bool:
+    """Store that a person with consent looked at an item."""
+    person = None if visitor.suspicion else find_person(visitor=visitor)
+    if person is None or not _may_measure(person, person.profile_id):
+        return False
+    _store(VIEW, profile_id=person.profile_id, properties={"product_id": item_id}, at=at)
+    return True
+
+
+def record_order(*, item_id: str, visitor: Visitor, at: datetime) -> str:
+    """Store an order of one item and return its number."""
+    person = find_person(visitor=visitor)
+    item = get_item(item_id=item_id)
+    if person is None or item is None:
+        raise UnknownVisitor("An order needs a person whom we may recognize and an item of the catalogue.")
+    order_id = uuid4().hex
+    properties = {
+        "order_id": order_id,
+        "product_id": item_id,
+        "currency": item.currency or settings.REPORTING_CURRENCY,
+        "revenue": (item.price or 0) / MICRO,
+    }
+    _store(ORDER, profile_id=person.profile_id, properties=properties, at=at)
+    return order_id
+
+
+@transaction.atomic
+def choose_consent(*, visitor: Visitor, purposes: frozenset[str], text: str, at: datetime) -> str:
+    """Store what the visitor chose and return the anonymous id for the cookie; empty when nothing was allowed.
+
+    Somebody who allows nothing and whom we do not know leaves no trace at all.
+    """
+    person = find_person(visitor=visitor)
+    if person is None and not purposes:
+        return ""
+    anonymous_id = visitor.anonymous_id
+    if person is None:
+        anonymous_id = uuid4().hex
+        profile_id = create_profile(identities=[(IdentityKind.ANONYMOUS, anonymous_id)], traits={}, at=at).pk
+    else:
+        profile_id = person.profile_id
+    record_consents(
+        statements=[
+            Statement(
+                profile_id=profile_id,
+                purpose=purpose,
+                granted=purpose in purposes,
+                text_version=CONSENT_TEXT_VERSION,
+                text=text,
+                source=SOURCE,
+                at=to_micros(at),
+            )
+            for purpose in CONSENT_PURPOSES
+        ]
+    )
+    return anonymous_id if purposes else ""
+
+
+def _may_measure(person: Person | None, profile_id: int) -> bool:
+    """Tell whether this is the person of the link, and measuring is allowed."""
+    return person is not None and person.profile_id == profile_id and Purpose.ANALYTICS in person.purposes
+
+
+def _token(
+    experience: Experience,
+    *,
+    item: str = "",
+    link_id: int | None = None,
+    position: int = 0,
+    recommendation_id: str = "",
+) -> str:
+    in_arm = experience.outside is None
+    click = Click(
+        campaign=experience.campaign.slug,
+        arm=experience.arm.key if in_arm else "",
+        experiment=experience.campaign.experiment_key if experience.is_exposed else "",
+        profile_id=experience.person.profile_id if experience.person and in_arm else None,
+        recommendation_id=recommendation_id,
+        item=item,
+        link_id=link_id,
+        position=position,
+    )
+    return signing.dumps(asdict(click), salt=CLICK_SALT, compress=True)
+
+
+def _store(event: str, *, profile_id: int, properties: Mapping[str, Any], at: datetime) -> None:
+    """Send one event of the house through the ingestion service."""
+    message = {
+        "type": "track",
+        "event": event,
+        "messageId": uuid4().hex,
+        "timestamp": at.isoformat(),
+        "profileId": profile_id,
+        "properties": dict(properties),
+    }
+    source = ensure_source(name=SOURCE, kind=SourceKind.INTERNAL, at=at)
+    ingest(messages=[message], received_at=at, source=source)

@@ -1,0 +1,27 @@
+"""Words and numbers for the pages of campaigns and of the demo shop."""
+
+from __future__ import annotations
+
+from django import template
+from django.conf import settings
+from django.utils.formats import number_format
+
+from recommender.reports import Reason
+from recommender.selectors import reason_text
+
+register = template.Library()
+MICRO = 1_000_000
+
+
+@register.filter
+def money(micro: int | None, currency: str = "") -> str:
+    """Return micro-units as an amount with its currency; empty where there is no price."""
+    if micro is None:
+        return ""
+    return f"{number_format(micro / MICRO, decimal_pos=2, use_l10n=True)} {currency or settings.REPORTING_CURRENCY}"
+
+
+@register.filter
+def reason(given: Reason) -> str:
+    """Return in words why an item was recommended."""
+    return str(reason_text(reason=given))

@@ -1,0 +1,222 @@
+"""Campaigns in the back office: list, the one form, the campaign with its live result, transitions."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.contrib.auth.models import User
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from experiments.selectors import get_report, get_results
+from marketing.choices import CampaignStatus
+from marketing.errors import CannotTransition, InvalidCampaign, UnknownCampaign
+from marketing.forms.campaigns import (
+    BaseArms,
+    CampaignForm,
+    arm_rows,
+    draft_from,
+    first_arms,
+    initial_of,
+)
+from marketing.models import Campaign
+from marketing.selectors.campaigns import activity, arm_config, arms_of, get_campaign, list_campaigns, page_config
+from marketing.selectors.dashboard import cards_of, first_comparison, funnel, status_counts
+from marketing.services import lifecycle
+from marketing.services.campaigns import DEFAULT_PURPOSES, create_campaign, draft_of, revise_campaign
+from marketing.services.checks import launch_checks, sample_size
+from marketing.services.previews import preview, preview_draft, seats
+from marketing.services.tracking import shown_items
+
+PER_PAGE = 25
+
+
+@login_required
+@permission_required("marketing.view_campaign", raise_exception=True)
+@require_GET
+def campaign_list(request: HttpRequest) -> HttpResponse:
+    """List campaigns with their state and verdict."""
+    status = request.GET.get("status", "")
+    page = Paginator(list_campaigns(status=status), PER_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "cards": cards_of(list(page.object_list)),
+        "status": status,
+        "counts": [(choice, status_counts()[choice.value]) for choice in CampaignStatus],
+    }
+    return render(request, "marketing/campaigns/list.html", context)
+
+
+@login_required
+@permission_required("marketing.add_campaign", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+def campaign_create(request: HttpRequest) -> HttpResponse:
+    """Make a campaign on one form."""
+    if request.method == "GET":
+        form = CampaignForm(initial={"consent_purposes": list(DEFAULT_PURPOSES), "goal_metric": "conversion"})
+        return _form_page(request, form, arm_rows(initial=first_arms()))
+    form, arms = CampaignForm(request.POST), arm_rows(data=request.POST)
+    if not (form.is_valid() and arms.is_valid()):
+        return _form_page(request, form, arms)
+    try:
+        campaign = create_campaign(draft=draft_from(form=form, arms=arms), at=timezone.now(), actor=_actor(request))
+    except InvalidCampaign as error:
+        form.add_error(None, str(error))
+        return _form_page(request, form, arms)
+    return _stored(request, campaign)
+
+
+@login_required
+@permission_required("marketing.change_campaign", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+def campaign_edit(request: HttpRequest, slug: str) -> HttpResponse:
+    """Change a draft."""
+    campaign = _campaign(slug)
+    if request.method == "GET":
+        fields, rows = initial_of(draft_of(campaign=campaign))
+        return _form_page(request, CampaignForm(initial=fields), arm_rows(initial=rows), campaign)
+    form, arms = CampaignForm(request.POST), arm_rows(data=request.POST)
+    if not (form.is_valid() and arms.is_valid()):
+        return _form_page(request, form, arms, campaign)
+    draft = draft_from(form=form, arms=arms, slug=slug)
+    try:
+        revise_campaign(campaign_id=campaign.pk, draft=draft, at=timezone.now(), actor=_actor(request))
+    except (InvalidCampaign, CannotTransition) as error:
+        form.add_error(None, str(error))
+        return _form_page(request, form, arms, campaign)
+    return _stored(request, campaign)
+
+
+@login_required
+@permission_required("marketing.add_campaign", raise_exception=True)
+@require_POST
+def campaign_panel(request: HttpRequest) -> HttpResponse:
+    """Answer the half-filled form: how many people, what is missing, how each arm looks."""
+    form, arms = CampaignForm(request.POST), arm_rows(data=request.POST)
+    form.is_valid()
+    arms.is_valid()
+    draft = draft_from(form=form, arms=arms)
+    context = {
+        "size": sample_size(draft=draft),
+        "checks": launch_checks(draft=draft),
+        "previews": preview_draft(draft=draft, at=timezone.now()),
+    }
+    return render(request, "marketing/campaigns/_panel.html", context)
+
+
+@login_required
+@permission_required("marketing.view_campaign", raise_exception=True)
+@require_GET
+def campaign_detail(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show a campaign with its live result."""
+    campaign = _campaign(slug)
+    context = {
+        **_result(campaign),
+        "arms": arms_of(campaign=campaign),
+        "activity": activity(campaign=campaign),
+        "transitions": lifecycle.available(campaign=campaign),
+        "checks": launch_checks(draft=draft_of(campaign=campaign)) if campaign.status == CampaignStatus.DRAFT else (),
+        "seats": seats(campaign=page_config(slug=slug), at=timezone.now()) if campaign.is_demo else (),
+    }
+    return render(request, "marketing/campaigns/detail.html", context)
+
+
+@login_required
+@permission_required("marketing.view_campaign", raise_exception=True)
+@require_GET
+def campaign_result(request: HttpRequest, slug: str) -> HttpResponse:
+    """Return the part of the page that changes by itself."""
+    return render(request, "marketing/campaigns/_result.html", _result(_campaign(slug)))
+
+
+@login_required
+@permission_required("marketing.view_campaign", raise_exception=True)
+@require_GET
+def campaign_preview(request: HttpRequest, slug: str, arm_key: str) -> HttpResponse:
+    """Show one arm as the people addressed would see it; nothing is recorded."""
+    campaign = _campaign(slug)
+    arm = next((arm for arm in arms_of(campaign=campaign) if arm.key == arm_key), None)
+    if arm is None:
+        raise Http404
+    person = request.GET.get("person", "")
+    experience = preview(
+        arm=arm_config(arm),
+        campaign=page_config(slug=slug),
+        profile_id=int(person) if person.isdigit() else None,
+        at=timezone.now(),
+    )
+    context = {"campaign": campaign, "arm": experience.arm, "items": shown_items(experience=experience)}
+    return render(request, "marketing/campaigns/preview.html", context)
+
+
+@login_required
+@permission_required("marketing.launch_campaign", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+def campaign_transition(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """Ask (GET), then launch, pause, resume, finish, stop or archive (POST)."""
+    campaign = _campaign(slug)
+    rule = lifecycle.TRANSITIONS.get(name)
+    if rule is None:
+        raise Http404
+    reasons: tuple[str, ...] = ()
+    if request.method == "POST":
+        try:
+            lifecycle.ACTIONS[name](
+                campaign_id=campaign.pk,
+                at=timezone.now(),
+                actor=_actor(request),
+                message=request.POST.get("message", "")[:500],
+            )
+        except CannotTransition as error:
+            reasons = error.reasons
+        else:
+            messages.success(request, _("Done: %(action)s.") % {"action": rule.label})
+            return redirect("marketing:campaign-detail", slug)
+    elif campaign.status == CampaignStatus.DRAFT:
+        reasons = tuple(check.reason for check in launch_checks(draft=draft_of(campaign=campaign)) if not check.is_done)
+    context = {"campaign": campaign, "rule": rule, "reasons": reasons, "arms": arms_of(campaign=campaign)}
+    return render(request, "marketing/campaigns/confirm.html", context, status=409 if request.method == "POST" else 200)
+
+
+def _campaign(slug: str) -> Campaign:
+    try:
+        return get_campaign(slug=slug)
+    except UnknownCampaign as error:
+        raise Http404 from error
+
+
+def _actor(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # login_required stands before every caller
+    return request.user
+
+
+def _stored(request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    """Go on: to the launch question, or to the campaign."""
+    if "launch" in request.POST and request.user.has_perm("marketing.launch_campaign"):
+        return redirect("marketing:campaign-transition", campaign.slug, "launch")
+    messages.success(request, _("The draft is saved."))
+    return redirect("marketing:campaign-detail", campaign.slug)
+
+
+def _form_page(
+    request: HttpRequest, form: CampaignForm, arms: BaseArms, campaign: Campaign | None = None
+) -> HttpResponse:
+    context = {"form": form, "arms": arms, "campaign": campaign}
+    return render(request, "marketing/campaigns/form.html", context, status=422 if form.is_bound else 200)
+
+
+def _result(campaign: Campaign) -> dict[str, object]:
+    key = campaign.experiment_key
+    report = get_report(experiment_key=key) if key else None
+    return {
+        "campaign": campaign,
+        "report": report,
+        "results": get_results(experiment_key=key) if key else None,
+        "comparison": first_comparison(report),
+        "funnel": funnel(campaign=campaign, report=report),
+        "is_live": campaign.status == CampaignStatus.RUNNING,
+    }

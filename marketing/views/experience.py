@@ -1,0 +1,52 @@
+"""The campaign page and its slot: what the people addressed see."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from marketing.errors import UnknownCampaign
+from marketing.forms.consent import CONSENT_TEXT, ConsentForm
+from marketing.selectors.campaigns import page_config
+from marketing.services.experience import serve
+from marketing.services.tracking import button_token, shown_items
+from marketing.views.visitor import has_chosen, visitor_of
+
+
+@never_cache
+@require_safe
+def page(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the page around the slot; it decides nothing and records nothing."""
+    try:
+        campaign = page_config(slug=slug)
+    except UnknownCampaign as error:
+        raise Http404 from error
+    visitor = visitor_of(request)
+    context = {
+        "campaign": campaign,
+        "arm": campaign.default_arm,
+        "consent_form": None if has_chosen(request) or visitor.opts_out else ConsentForm(),
+        "consent_text": CONSENT_TEXT,
+        "plays_demo": visitor.demo_profile_id is not None,
+    }
+    return render(request, "marketing/experience/page.html", context)
+
+
+@never_cache
+@require_safe
+def slot(request: HttpRequest, slug: str) -> HttpResponse:
+    """Fill the slot once it is in view: eligibility, arm, exposure, content."""
+    try:
+        experience = serve(slug=slug, visitor=visitor_of(request), at=timezone.now())
+    except UnknownCampaign as error:
+        raise Http404 from error
+    context = {
+        "experience": experience,
+        "arm": experience.arm,
+        "items": shown_items(experience=experience),
+        "button_token": button_token(experience=experience),
+    }
+    return render(request, "marketing/experience/slot.html", context)
