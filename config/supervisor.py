@@ -6,6 +6,8 @@ A process that dies is started again; one that keeps dying stops the group.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -19,6 +21,7 @@ from typing import Final
 PYTHON = sys.executable
 RESTART_WINDOW: Final = 60.0  # seconds
 MOST_RESTARTS: Final = 5  # within the window; beyond it something is broken for good
+PR_SET_PDEATHSIG: Final = 1
 GRACE: Final = 10.0  # seconds between asking and killing
 BLOCKING_THREADS: Final = 4
 # One process for all tasks: heavy libraries are loaded once, and draining goes on while a model trains.
@@ -38,7 +41,17 @@ class Member:
     def start(self) -> None:
         """Start the process in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
         self.started.append(time.monotonic())
-        self.process = subprocess.Popen(self.command, start_new_session=True)  # noqa: S603  (our own commands)
+        self.process = subprocess.Popen(  # noqa: S603  (our own commands)
+            self.command,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
+        )
+
+    def sweep(self) -> None:
+        """Kill what a dead process has left of its group: orphaned children would go on serving."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def has_ended(self) -> bool:
         return self.process is not None and self.process.poll() is not None
@@ -46,6 +59,12 @@ class Member:
     def keeps_dying(self) -> bool:
         now = time.monotonic()
         return len([at for at in self.started if now - at < RESTART_WINDOW]) > MOST_RESTARTS
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel (Linux) for a SIGTERM when the supervisor dies, even by `kill -9`."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -121,6 +140,7 @@ class Group:
             say(f"{member.name} keeps stopping; its messages are above. Everything is stopped.")
             return False
         say(f"{member.name} stopped unexpectedly and is started again.")
+        member.sweep()
         member.start()
         return True
 
@@ -134,11 +154,12 @@ class Group:
             process.terminate()
         deadline = time.monotonic() + GRACE
         for process in alive:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        for member in self.group:
+            member.sweep()
+        for process in alive:
+            process.wait()
 
 
 def prepare() -> str:

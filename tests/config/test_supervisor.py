@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from config import supervisor
+from config.supervisor import Group, Member
+from tests.endtoend.stack import until
+
+
+def sleeper(*, name: str = "sleeper", code: str = "import time; time.sleep(60)") -> Member:
+    return Member(name, [sys.executable, "-c", code])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def group_exists(pgid: int) -> bool:
+    try:
+        os.killpg(pgid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_port__taken__is_seen() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert not supervisor.port_is_free("127.0.0.1", taken.getsockname()[1])
+
+
+def test_main__port_taken__names_the_setting_and_exits_2() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "config.supervisor"],
+            env={**os.environ, "HOLDOUT_PORT": str(port), "DJANGO_SETTINGS_MODULE": "config.settings"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"HOLDOUT_PORT={port + 1} make run" in done.stdout
+
+
+def test_group__signal__stops_every_process() -> None:
+    members = [sleeper(), sleeper(name="stubborn", code="import signal,time; signal.signal(15,1); time.sleep(60)")]
+    group = Group(members)
+    for member in members:
+        member.start()
+    time.sleep(0.5)
+    pids = [member.process.pid for member in members if member.process is not None]
+    supervisor.GRACE, kept = 0.5, supervisor.GRACE  # type: ignore[misc]  # shortens the wait for this test only
+    try:
+        group.stop()
+    finally:
+        supervisor.GRACE = kept  # type: ignore[misc]  # restores the constant
+    assert not any(is_alive(pid) for pid in pids)
+
+
+def test_group__process_dies__is_started_again_and_orphans_are_swept() -> None:
+    sleep = "import time; time.sleep(60)"
+    member = sleeper(code=f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '{sleep}']); {sleep}")
+    group = Group([member])
+    member.start()
+    assert member.process is not None
+    time.sleep(0.7)
+    first = member.process.pid
+    os.kill(first, signal.SIGKILL)
+    member.process.wait()
+    assert group._replace(member)
+    assert member.process.pid != first
+    until(lambda: not group_exists(first), what="end of the orphan", patience=5)
+    group.stop()
+
+
+def test_group__process_keeps_dying__gives_up() -> None:
+    member = sleeper(code="raise SystemExit(3)")
+    assert Group([member]).run() == 1
+    assert len(member.started) == supervisor.MOST_RESTARTS + 1
+
+
+def test_group__one_time_job_ends__is_not_repeated() -> None:
+    job = Member("demo", [sys.executable, "-c", "pass"], is_once=True)
+    group = Group([job])
+    job.start()
+    assert job.process is not None
+    job.process.wait()
+    assert group._replace(job)
+    assert group.group == []
+    assert len(job.started) == 1
+
+
+def test_members__demo_off__makes_no_demo_world() -> None:
+    assert [member.name for member in supervisor.members("h", 1, workers=1, with_demo=False)] == [
+        "web",
+        "worker",
+        "beat",
+    ]
+    assert supervisor.members("h", 1, workers=1, with_demo=True)[-1].is_once
