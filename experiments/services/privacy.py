@@ -6,14 +6,36 @@ matter of the erasure that keeps reported results.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from experiments.models import Exposure
+
+BATCH: Final = 1_000
+"""Units per statement, far below SQLite's limit of parameters."""
 
 
 def forget(*, unit_type: str, unit_id: str) -> int:
     """Delete every exposure of a unit; return how many there were."""
     deleted, _ = Exposure.objects.of_unit(unit_type=unit_type, unit_id=unit_id).delete()
+    return deleted
+
+
+def forget_many(*, unit_type: str, unit_ids: Sequence[str]) -> int:
+    """Delete every exposure of these units; return how many there were."""
+    deleted = 0
+    for begin in range(0, len(unit_ids), BATCH):
+        rows = Exposure.objects.filter(unit_type=unit_type, unit_id__in=unit_ids[begin : begin + BATCH])
+        deleted += rows.delete()[0]
+    return deleted
+
+
+def forget_many(*, unit_type: str, unit_ids: Sequence[str]) -> int:
+    """Delete every exposure of many units; return how many there were."""
+    deleted = 0
+    for start in range(0, len(unit_ids), _BATCH):
+        rows = Exposure.objects.filter(unit_type=unit_type, unit_id__in=unit_ids[start : start + _BATCH])
+        deleted += rows.delete()[0]
     return deleted
 
 

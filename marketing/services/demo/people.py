@@ -16,6 +16,9 @@ CONSENTS: Final = {"analytics": 0.96, "personalization": 0.88, "marketing_email"
 TASTE_CONCENTRATION: Final = 0.3  # Dirichlet: most people have one or two tastes
 SESSIONS_MEDIAN: Final = 6.0  # visits in the whole period
 SESSIONS_SIGMA: Final = 0.9  # of their logarithm: a few people come every day, many twice
+APPETITE_LOG_MEAN: Final = -0.08
+APPETITE_LOG_SIGMA: Final = 0.4
+APPETITE_BOUNDS: Final = (0.4, 1.8)
 TIERS: Final = ("none", "silver", "gold")
 _FIRST: Final = {
     "DE": "Anna Ben Clara David Emma Felix Greta Hannes Ida Jonas Klara Lukas Mia Nils Paula Rosa Theo Ute Vera Willi",
@@ -69,9 +72,9 @@ class People:
     tastes: NDArray[np.float64]  # people × tastes, rows sum to 1
     visits: NDArray[np.float64]  # expected number in the whole period
     hour: NDArray[np.float64]  # of the day they prefer
-    appetite: NDArray[np.float64]  # multiplies the conversion rate; within [0.4, 1.8]
+    appetite: NDArray[np.float64]  # multiplies the conversion rate
     is_newcomer: NDArray[np.bool_]
-    may_personalize: NDArray[np.bool_]
+    is_addressable: NDArray[np.bool_]  # consents to what campaigns need
 
 
 def build_people(*, rng: np.random.Generator, number: int, first: int = 0) -> People:
@@ -98,9 +101,9 @@ def build_people(*, rng: np.random.Generator, number: int, first: int = 0) -> Pe
         tastes=rng.dirichlet(np.full(len(TASTES), TASTE_CONCENTRATION), number),
         visits=visits,
         hour=np.where(rng.random(number) < 0.65, rng.normal(19.5, 1.8, number), rng.normal(12.0, 2.5, number)) % 24,
-        appetite=np.clip(rng.lognormal(-0.08, 0.4, number), 0.4, 1.8),
+        appetite=np.clip(rng.lognormal(APPETITE_LOG_MEAN, APPETITE_LOG_SIGMA, number), *APPETITE_BOUNDS),
         is_newcomer=rng.random(number) < NEWCOMER_SHARE,
-        may_personalize=consents["personalization"],
+        is_addressable=consents["analytics"] & consents["personalization"],
     )
 
 

@@ -122,15 +122,19 @@ def first_visit(*, visits: Visits, people: int, start: int, end: int) -> NDArray
     return np.where(first == np.iinfo(np.int64).max, -1, first)
 
 
+def choice_shares(*, shop: Shop, tastes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return people × goods, rows sum to 1: popularity times exp(sharpness · taste · loading)."""
+    scores = TASTE_SHARPNESS * tastes @ shop.loadings.T + np.log(shop.popularity)
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
 def choose_goods(
     *, rng: np.random.Generator, shop: Shop, tastes: NDArray[np.float64], person: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return one good per row of `person`: popularity times exp(sharpness · taste · loading)."""
+    """Return one good per row of `person`."""
     chosen = np.empty(len(person), dtype=np.int64)
-    scores = TASTE_SHARPNESS * tastes @ shop.loadings.T + np.log(shop.popularity)
-    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-    cumulative = np.cumsum(weights, axis=1)
-    cumulative /= cumulative[:, -1:]
+    cumulative = np.cumsum(choice_shares(shop=shop, tastes=tastes), axis=1)
     draws = rng.random(len(person))
     for begin in range(0, len(person), CHUNK_ROWS):
         part = slice(begin, begin + CHUNK_ROWS)

@@ -1,0 +1,75 @@
+"""`manage.py seed_demo`: build the demo world."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from marketing.errors import DemoIsBusy
+from marketing.management.progress import progress_bar
+from marketing.services.demo import job
+from marketing.services.demo.stage import DEFAULT_LIFT
+
+WAIT: Final = 3.0  # seconds between looks whether a process that died in the middle counts as dead
+TERMINATED: Final = 128 + signal.SIGTERM
+
+
+class Command(BaseCommand):
+    help = "Build the demo world: a shop, its people and campaigns whose true effects are known."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--seed", type=int, default=1, help="of the generator (default 1)")
+        parser.add_argument("--profiles", type=int, default=5_000, help="number of people (default 5000)")
+        parser.add_argument(
+            "--lift",
+            type=float,
+            default=DEFAULT_LIFT,
+            help=f"true relative effect of the two campaigns that work (default {DEFAULT_LIFT})",
+        )
+        parser.add_argument(
+            "--if-empty", action="store_true", help="only if there are no people, or to finish what was interrupted"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["profiles"] < 1 or not -1 < options["lift"] <= 1:
+            raise CommandError("--profiles must be at least 1, --lift above −1 and at most 1.")
+        signal.signal(signal.SIGTERM, _leave)
+        if options["if_empty"]:
+            self._finish_what_is_pending(options)
+            return
+        try:
+            self._build(options)
+        except DemoIsBusy as error:
+            raise CommandError(str(error)) from error
+
+    def _finish_what_is_pending(self, options: dict[str, Any]) -> None:
+        while (todo := job.pending()) != job.Pending.NOTHING:
+            try:
+                if todo == job.Pending.SEED:
+                    self._build(options)
+                else:
+                    with progress_bar("Demo world") as report:
+                        job.remove(clock=timezone.now, report=report)
+            except DemoIsBusy:
+                time.sleep(WAIT)
+
+    def _build(self, options: dict[str, Any]) -> None:
+        with progress_bar("Demo world") as report:
+            job.build(
+                seed=options["seed"],
+                profiles=options["profiles"],
+                lift=options["lift"],
+                clock=timezone.now,
+                report=report,
+            )
+        self.stdout.write("The demo world is ready.")
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(TERMINATED)

@@ -1,0 +1,278 @@
+"""Building the demo world, in the order in which a real team would have got there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.services.decision import decide
+from experiments.services.lifecycle import get_experiment
+from experiments.services.metrics import ensure_builtin_metrics
+from experiments.services.refresh import refresh_experiment
+from marketing.services.campaigns import CampaignDraft, create_campaign
+from marketing.services.demo import stage, world, writer
+from marketing.services.demo.names import Step
+from marketing.services.demo.people import People, build_people
+from marketing.services.demo.removal import remove_demo_world
+from marketing.services.demo.shop import Shop, build_shop
+from marketing.services.demo.stage import Ending, Season, Trial
+from marketing.services.demo.world import DAY, WINDOW_DAYS, Events, Rates, microseconds
+from marketing.services.lifecycle import finish, launch
+from marketing.services.segments import create_segment, refresh_segment
+from recommender.services.strategies import ensure_default_strategies
+from recommender.services.training import train
+
+Report = Callable[[str, int, int], None]
+"""Takes what is being done, how much is done, and how much there is."""
+
+STRATEGIES: Final = ("popularity", "item-knn", "user-knn", "content")
+# What the parts that are not rows weigh in the progress, in rows of events.
+TRAINING_WEIGHT: Final = 8_000
+REFRESH_WEIGHT: Final = 6_000
+EVENTS_PER_PERSON: Final = 40  # a guess for the first moments, before the world is drawn
+
+
+@dataclass(slots=True)
+class Meter:
+    """Adds up progress."""
+
+    report: Report
+    total: int
+    done: int = 0
+    step: str = ""
+
+    def begin(self, step: str) -> None:
+        """Say what comes next."""
+        self.step = step
+        self.advance(0)
+
+    def advance(self, rows: int) -> None:
+        """Say that so much more is done."""
+        self.done = min(self.done + rows, self.total)
+        self.report(self.step, self.done, self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonPlan:
+    """Who meets the campaigns of a season, and when; `first` has one entry per person, −1 for nobody."""
+
+    start: int
+    end: int
+    first: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoWorld:
+    """Everything that was drawn before the first row is written."""
+
+    seed: int
+    at: datetime
+    shop: Shop
+    people: People
+    seasons: Mapping[Season, SeasonPlan]
+    events: Events
+    answers_rng: Mapping[Season, np.random.Generator]
+    stage_rng: np.random.Generator
+    profile_ids: list[int] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        """Now, in µs."""
+        return microseconds(self.at)
+
+
+def draw_world(*, seed: int, profiles: int, at: datetime) -> DemoWorld:
+    """Draw the shop, its people, their visits and what they do outside trials. Pure."""
+    shop_rng, people_rng, visits_rng, browse_rng, stage_rng, *season_rngs = (
+        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5 + len(stage.SEASON_DAYS))
+    )
+    shop = build_shop(rng=shop_rng)
+    people = build_people(rng=people_rng, number=profiles)
+    visits = world.draw_visits(rng=visits_rng, people=people, at=at)
+    end = microseconds(at)
+    seasons = {season: _season(visits=visits, people=people, season=season, at=at) for season in stage.SEASON_DAYS}
+    browsing = world.browse(rng=browse_rng, shop=shop, people=people, visits=visits)
+    orders = world.order_outside_trials(
+        rng=browse_rng,
+        shop=shop,
+        events=browsing,
+        quiet=[(plan.first, plan.end) for plan in seasons.values()],
+        end=end,
+    )
+    events = np.concatenate([browsing[browsing["at"] < end], orders])
+    return DemoWorld(
+        seed=seed,
+        at=at,
+        shop=shop,
+        people=people,
+        seasons=seasons,
+        events=events[np.argsort(events["at"], kind="stable")],
+        answers_rng=dict(zip(stage.SEASON_DAYS, season_rngs, strict=True)),
+        stage_rng=stage_rng,
+    )
+
+
+def _season(*, visits: world.Visits, people: People, season: Season, at: datetime) -> SeasonPlan:
+    first_day, end_day = stage.SEASON_DAYS[season]
+    now = microseconds(at)
+    start, end = now - round(first_day * DAY), now - round(end_day * DAY)
+    # A finished season takes nobody in whose window would still be open at its end.
+    last = end if season != Season.PAST else end - round(WINDOW_DAYS * DAY)
+    first = world.first_visit(visits=visits, people=len(people.persons), start=start, end=last)
+    takes_part = people.is_addressable & (people.is_newcomer == (season == Season.NEW))
+    return SeasonPlan(start=start, end=end, first=np.where(takes_part, first, -1))
+
+
+def seed_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Report) -> DemoWorld:
+    """Build the demo world. What an earlier, interrupted attempt left behind is removed first."""
+    meter = Meter(report=report, total=profiles * EVENTS_PER_PERSON)
+    meter.begin(Step.CLEAR)
+    remove_demo_world()
+    drawn = draw_world(seed=seed, profiles=profiles, at=at)
+    plays = stage.trials(lift=lift)
+    meter.total = len(drawn.events) + profiles + len(STRATEGIES) * TRAINING_WEIGHT + len(plays) * 2 * REFRESH_WEIGHT
+    ensure_builtin_metrics()
+    ensure_default_strategies(at=at)
+    meter.begin(Step.STOCK)
+    writer.store_catalogue(shop=drawn.shop, at=at)
+    writer.declare_traits()
+    meter.begin(Step.PEOPLE)
+    for ids in writer.store_people(people=drawn.people, at=at, prefix=f"demo{seed}"):
+        drawn.profile_ids.extend(ids)
+        meter.advance(len(ids))
+    meter.begin(Step.VISITS)
+    _store(drawn, drawn.events, prefix=f"demo{seed}-shop", meter=meter)
+    meter.begin(Step.SEGMENTS)
+    segments = _build_segments(at=at)
+    for season in stage.SEASON_DAYS:
+        _play_season(drawn, season=season, plays=plays, segments=segments, meter=meter)
+    for trial in plays:
+        if trial.ending == Ending.DRAFT:
+            _draft(trial, segments=segments, at=at)
+    for slug in STRATEGIES:
+        meter.begin(Step.TRAINING)
+        train(slug=slug, at=at, seed=seed)
+        meter.advance(TRAINING_WEIGHT)
+    for segment_id in segments.values():
+        refresh_segment(segment_id=segment_id, at=at)
+    return drawn
+
+
+def _store(drawn: DemoWorld, events: Events, *, prefix: str, meter: Meter, clicks: Sequence[writer.Click] = ()) -> None:
+    chunks = writer.store_events(
+        events=events, shop=drawn.shop, profile_ids=drawn.profile_ids, prefix=prefix, at=drawn.at, clicks=clicks
+    )
+    for rows in chunks:
+        meter.advance(rows)
+
+
+def _build_segments(*, at: datetime) -> dict[str, int]:
+    ids = {}
+    for plan in stage.segment_plans():
+        segment = create_segment(
+            slug=plan.slug,
+            name=plan.name,
+            description=plan.description,
+            rule=dict(plan.rule),
+            at=at - timedelta(days=world.DAYS),
+            is_demo=True,
+        )
+        refresh_segment(segment_id=segment.pk, at=at)
+        ids[plan.slug] = segment.pk
+    return ids
+
+
+def _draft(trial: Trial, *, segments: Mapping[str, int], at: datetime) -> int:
+    draft = CampaignDraft(
+        slug=trial.slug,
+        name=trial.name,
+        goal_metric=trial.goal,
+        arms=trial.arms,
+        segment_id=segments[trial.segment],
+        guardrail_metrics=trial.guardrails,
+        baseline=stage.BASELINE,
+        mde=stage.MDE,
+        people_per_day=stage.PEOPLE_PER_DAY,
+        is_demo=True,
+    )
+    return create_campaign(draft=draft, at=at).pk
+
+
+def _play_season(
+    drawn: DemoWorld, *, season: Season, plays: Sequence[Trial], segments: Mapping[str, int], meter: Meter
+) -> None:
+    """Launch the season's campaigns, let people meet them and answer, then do what the team did."""
+    plan = drawn.seasons[season]
+    mine = [trial for trial in plays if trial.season == season]
+    start = drawn.at - timedelta(microseconds=drawn.end - plan.start)
+    end = drawn.at - timedelta(microseconds=drawn.end - plan.end)
+    exposed = np.flatnonzero(plan.first >= 0)
+    units = [drawn.profile_ids[person] for person in exposed]
+    campaigns: list[tuple[Trial, int, str]] = []
+    arms: list[NDArray[np.bool_]] = []
+    for trial in mine:
+        meter.begin(Step.CAMPAIGNS)
+        campaign = launch(
+            campaign_id=_draft(trial, segments=segments, at=start - timedelta(days=1)),
+            at=start,
+            demo_truth=stage.truth(effects=trial.effects),
+            seed=drawn.stage_rng.bytes(8).hex(),
+        )
+        campaigns.append((trial, campaign.pk, campaign.experiment_key))
+        arms.append(writer.assign_arms(experiment_key=campaign.experiment_key, profile_ids=units, at=start))
+        is_logged = ~arms[-1] | (drawn.stage_rng.random(len(exposed)) >= trial.loss)
+        writer.store_exposures(
+            experiment_key=campaign.experiment_key,
+            profile_ids=[unit for unit, logged in zip(units, is_logged, strict=True) if logged],
+            exposed_at=plan.first[exposed][is_logged],
+            personalized=arms[-1][is_logged],
+        )
+        meter.advance(REFRESH_WEIGHT)
+    answers = world.answer(
+        rng=drawn.answers_rng[season],
+        shop=drawn.shop,
+        people=drawn.people,
+        exposed=exposed,
+        exposed_at=plan.first[exposed],
+        personalized=np.stack(arms, axis=1),
+        effects=tuple(trial.effects for trial in mine),
+        rates=Rates(),
+        end=drawn.end,
+        first_order=(1 + list(Season).index(season)) * 10_000_000,
+    )
+    clicks = [
+        writer.Click(
+            experiment_key=key,
+            campaign=trial.slug,
+            arm_of=dict(zip(exposed.tolist(), np.where(arm, stage.PERSONALIZED, stage.CONTROL), strict=True)),
+        )
+        for (trial, _, key), arm in zip(campaigns, arms, strict=True)
+    ]
+    _store(drawn, answers, prefix=f"demo{drawn.seed}-{season}", meter=meter, clicks=clicks)
+    for trial, campaign_id, key in campaigns:
+        meter.begin(Step.RESULTS)
+        _end(trial, campaign_id=campaign_id, experiment_key=key, end=end, at=drawn.at)
+        meter.advance(REFRESH_WEIGHT)
+
+
+def _end(trial: Trial, *, campaign_id: int, experiment_key: str, end: datetime, at: datetime) -> None:
+    """Compute the result, and act on it where the team has already."""
+    experiment_id = get_experiment(experiment_key).pk
+    if trial.ending == Ending.SHIPPED:
+        refresh_experiment(experiment_id=experiment_id, at=end)
+        decide(
+            experiment_key=experiment_key,
+            outcome="ship",
+            arm_key=stage.PERSONALIZED,
+            reason="More orders, and nobody complained. We keep it.",
+            holdback=0.05,
+            at=end,
+        )
+    elif trial.ending == Ending.FINISHED:
+        finish(campaign_id=campaign_id, at=end, message="The planned four weeks are over.")
+    refresh_experiment(experiment_id=experiment_id, at=at)
