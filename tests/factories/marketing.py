@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from marketing.choices import IdentityKind, Purpose, SourceKind
-from marketing.models import Profile, Source
+from marketing.models import Profile, Segment, Source
 from marketing.segmentation.clock import to_micros
 from marketing.services.consent import Statement, record_consent
 from marketing.services.ingestion import IngestResult, ingest
 from marketing.services.profiles import create_profile
+from marketing.services.segments import create_segment
 from marketing.services.sources import ensure_source
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -68,3 +70,9 @@ def give_consent(
             at=to_micros(at),
         )
     )
+
+
+def make_segment(rule: Mapping[str, Any], *, slug: str | None = None) -> Segment:
+    """A segment whose rule's root is given."""
+    name = slug or f"segment-{next(_numbers)}"
+    return create_segment(slug=name, name=name, rule={"schema": 1, "root": rule}, at=NOW)

@@ -1,0 +1,254 @@
+"""Reads of segments: who would be in, who is in, why, and what refers to what."""
+
+from __future__ import annotations
+
+import graphlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, cast
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models import F, QuerySet
+
+from marketing.choices import Purpose, TraitType
+from marketing.errors import BadRule
+from marketing.models import (
+    Event,
+    EventType,
+    Membership,
+    MembershipEvent,
+    Profile,
+    ProfileTrait,
+    Segment,
+    SegmentVersion,
+    TraitDefinition,
+)
+from marketing.segmentation.clock import to_micros
+from marketing.segmentation.compiler import Condition, Dialect, compile_rule
+from marketing.segmentation.evaluate import Deed, Explanation, Person, explain
+from marketing.segmentation.rules import SAMPLE_BUCKETS, Node, RuleError, parse, segments_of
+from marketing.segmentation.vocabulary import (
+    SYSTEM_TRAITS,
+    TEXT_PROPERTIES,
+    Kind,
+    TraitSpec,
+    Vocabulary,
+    check,
+)
+from marketing.selectors.consent import consent_state
+
+KINDS: Final = {
+    TraitType.TEXT: Kind.TEXT,
+    TraitType.NUMBER: Kind.NUMBER,
+    TraitType.BOOLEAN: Kind.BOOLEAN,
+    TraitType.DATE: Kind.DATE,
+}
+PREVIEW_BUCKETS: Final = 20  # of 1,000: a fiftieth of the people answers in a fiftieth of the time
+PREVIEW_FROM: Final = 50_000  # profiles: below that the exact count is quick enough
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many people a rule is true of; `is_sampled` says that it was counted on a sample and scaled up."""
+
+    people: int
+    everybody: int
+    is_sampled: bool
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.people / self.everybody if self.everybody else 0.0
+
+
+def vocabulary() -> Vocabulary:
+    """Return what rules may speak of here."""
+    declared = {
+        row.key: TraitSpec(KINDS[TraitType(row.type)], definition=row.pk) for row in TraitDefinition.objects.all()
+    }
+    return Vocabulary(
+        traits={**declared, **SYSTEM_TRAITS},
+        event_types=dict(EventType.objects.values_list("name", "pk")),
+        segments=dict(Segment.objects.filter(archived_at=None).values_list("slug", "pk")),
+        purposes=Purpose.values,
+    )
+
+
+def read_rule(rule: Any, words: Vocabulary | None = None) -> Node:
+    """Return the rule's tree; `BadRule` says what is wrong with it."""
+    try:
+        node = parse(rule)
+        check(node, vocabulary() if words is None else words)
+    except RuleError as error:
+        raise BadRule(str(error)) from error
+    return node
+
+
+def condition(*, rule: Any, at: datetime) -> Condition:
+    """Return the rule as SQL on `marketing_profile p`."""
+    words = vocabulary()
+    node = read_rule(rule, words)
+    return compile_rule(node, vocabulary=words, at=to_micros(at), dialect=cast("Dialect", connection.vendor))
+
+
+@contextmanager
+def rule_cursor() -> Iterator[CursorWrapper]:
+    """A cursor for compiled rules.
+
+    PostgreSQL keeps a set of ids in a hash table only if it expects it to fit into `work_mem`; if not, it looks every
+    person up in the whole set.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL work_mem = '128MB'")
+            cursor.execute("SET LOCAL jit = off")
+        yield cursor
+
+
+def count(*, rule: Any, at: datetime, is_exact: bool = True) -> Count:
+    """Count the people of a rule; inexact, a large population is counted on a sample of it."""
+    where = condition(rule=rule, at=at)
+    with rule_cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM marketing_profile WHERE merged_into_id IS NULL")
+        everybody = cursor.fetchone()[0]
+        is_sampled = not is_exact and everybody >= PREVIEW_FROM
+        sample = f" AND p.sample_bucket < {PREVIEW_BUCKETS}" if is_sampled else ""
+        cursor.execute(
+            f"SELECT count(*) FROM marketing_profile p WHERE p.merged_into_id IS NULL{sample} AND ({where.sql})",  # noqa: S608 - compiled, values are parameters
+            where.params,
+        )
+        found = cursor.fetchone()[0]
+    return Count(
+        people=found * SAMPLE_BUCKETS // PREVIEW_BUCKETS if is_sampled else found,
+        everybody=everybody,
+        is_sampled=is_sampled,
+    )
+
+
+def matching_ids(*, rule: Any, at: datetime, limit: int | None = None) -> list[int]:
+    """Return the profiles that a rule is true of, in the order of their keys."""
+    where = condition(rule=rule, at=at)
+    end = "" if limit is None else f" LIMIT {int(limit)}"
+    with rule_cursor() as cursor:
+        cursor.execute(
+            f"SELECT p.id FROM marketing_profile p WHERE p.merged_into_id IS NULL AND ({where.sql}) ORDER BY p.id{end}",  # noqa: S608 - compiled, values are parameters
+            where.params,
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def get_segment(*, slug: str) -> Segment | None:
+    """Return the segment with its rule."""
+    return Segment.objects.select_related("version", "owner").filter(slug=slug).first()
+
+
+def list_segments(*, with_archived: bool = False) -> QuerySet[Segment]:
+    """Return the segments for a list, newest first."""
+    rows = Segment.objects.select_related("version", "owner").order_by("-created_at", "-pk")
+    return rows if with_archived else rows.filter(archived_at=None)
+
+
+def segment_choices() -> list[tuple[int, str]]:
+    """Return (key, name) of the segments that a campaign may use."""
+    return list(Segment.objects.filter(archived_at=None).order_by("name", "pk").values_list("pk", "name"))
+
+
+def members(*, segment_id: int) -> QuerySet[Membership]:
+    """Return the stored members, newest first."""
+    rows = Membership.objects.filter(segment=segment_id).select_related("profile")
+    return rows.order_by("-entered_at", "-pk")
+
+
+def is_member(*, segment_id: int, profile_id: int) -> bool:
+    """Tell whether the profile was in the segment at its last refresh."""
+    return Membership.objects.filter(segment=segment_id, profile=profile_id).exists()
+
+
+def memberships_of(*, profile_id: int) -> QuerySet[Membership]:
+    """Return the segments that a profile is in, since when."""
+    return Membership.objects.filter(profile=profile_id).select_related("segment").order_by("segment__name", "pk")
+
+
+def recent_changes(*, segment_id: int, limit: int = 20) -> list[MembershipEvent]:
+    """Return the last people who entered or left."""
+    rows = MembershipEvent.objects.filter(segment=segment_id).select_related("profile")
+    return list(rows.order_by("-at", "-pk")[:limit])
+
+
+def versions(*, segment_id: int) -> list[SegmentVersion]:
+    """Return the wordings of the rule, newest first."""
+    return list(SegmentVersion.objects.filter(segment=segment_id).select_related("created_by").order_by("-number"))
+
+
+def refresh_order() -> list[int]:
+    """Return the living segments so that one comes after those that its rule reads the members of."""
+    rows = Segment.objects.filter(archived_at=None, version__isnull=False).select_related("version").order_by("pk")
+    by_slug = {row.slug: row for row in rows}
+    graph = {slug: _references(row.version) & by_slug.keys() for slug, row in by_slug.items()}
+    return [by_slug[slug].pk for slug in graphlib.TopologicalSorter(graph).static_order()]
+
+
+def references(slug: str) -> set[str]:
+    """Return the segments that a segment's members depend on, directly or through others."""
+    direct = {
+        row.slug: _references(row.version)
+        for row in Segment.objects.filter(version__isnull=False).select_related("version")
+    }
+    found: set[str] = set()
+    waiting = [slug]
+    while waiting:
+        for one in direct.get(waiting.pop(), set()) - found:
+            found.add(one)
+            waiting.append(one)
+    return found
+
+
+def _references(version: SegmentVersion | None) -> set[str]:
+    return set() if version is None else segments_of(parse(version.rule))
+
+
+def load_person(*, profile_id: int, words: Vocabulary) -> Person:
+    """Return everything that a rule may ask about one person."""
+    profile = Profile.objects.get(pk=profile_id)
+    traits: dict[str, Any] = {key: getattr(profile, spec.column) for key, spec in SYSTEM_TRAITS.items()}
+    for row in ProfileTrait.objects.filter(profile=profile_id).select_related("definition"):
+        traits.setdefault(row.definition.key, row.text if row.number is None else row.number)
+    columns = tuple(dict.fromkeys(TEXT_PROPERTIES.values()))
+    events = Event.objects.filter(profile=profile_id).annotate(name=F("type__name"))
+    deeds = [
+        Deed(
+            event=row["name"],
+            at=row["at"],
+            value=row["value"],
+            texts={column: row[column] or "" for column in columns},
+            props=row["props"] if isinstance(row["props"], dict) else json.loads(row["props"]),
+        )
+        for row in events.values("name", "at", "value", "props", *columns)
+    ]
+    names = {pk: slug for slug, pk in words.segments.items()}
+    inside = Membership.objects.filter(profile=profile_id).values_list("segment_id", flat=True)
+    granted = [purpose for purpose, row in consent_state(profile_id=profile_id).items() if row.granted]
+    return Person(
+        traits={key: value for key, value in traits.items() if value not in ("", None)},
+        deeds=deeds,
+        segments={names[pk] for pk in inside if pk in names},
+        consents=granted,
+        sample_bucket=profile.sample_bucket,
+    )
+
+
+def why(*, rule: Any, profile_id: int, at: datetime) -> Explanation:
+    """Return the rule as a tree of what holds for one person, with the values that decided."""
+    words = vocabulary()
+    node = read_rule(rule, words)
+    person = load_person(profile_id=profile_id, words=words)
+    return explain(node, person, traits=words.traits, at=to_micros(at))
+
+
+def overlap(*, segment_id: int, other_ids: Sequence[int]) -> dict[int, int]:
+    """Return how many members the segment shares with each of the others."""
+    mine = Membership.objects.filter(segment=segment_id).values("profile_id")
+    return {pk: Membership.objects.filter(segment=pk, profile__in=mine).count() for pk in other_ids}
