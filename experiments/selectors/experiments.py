@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db.models import Count
 
-from experiments.choices import ExperimentStatus
+from experiments.choices import DecisionOutcome, ExperimentStatus
 from experiments.models import ChangeLog, Decision, Experiment, Exposure
 from experiments.reports import ExperimentReport
 from experiments.selectors.results import get_reports
@@ -28,7 +28,9 @@ class ExperimentRow:
     days_running: int | None
     planned_days: int | None
     report: ExperimentReport | None
+    verdict_label: str
     decision: str
+    decision_label: str
     is_demo: bool
 
 
@@ -78,12 +80,18 @@ def list_experiments(
             owner="" if experiment.owner is None else experiment.owner.get_username(),
             days_running=days_running(experiment, at=at),
             planned_days=experiment.planned_days,
-            report=reports.get(experiment.key),
-            decision=decisions.get(experiment.pk, ""),
+            report=(report := reports.get(experiment.key)),
+            verdict_label=_outcome_label("" if report is None else report.verdict.outcome),
+            decision=(outcome := decisions.get(experiment.pk, "")),
+            decision_label=_outcome_label(outcome),
             is_demo=experiment.is_demo,
         )
         for experiment in experiments
     ]
+
+
+def _outcome_label(outcome: str) -> str:
+    return str(DecisionOutcome(outcome).label) if outcome else ""
 
 
 def count_experiments(*, status: str = "") -> int:

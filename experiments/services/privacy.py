@@ -30,15 +30,6 @@ def forget_many(*, unit_type: str, unit_ids: Sequence[str]) -> int:
     return deleted
 
 
-def forget_many(*, unit_type: str, unit_ids: Sequence[str]) -> int:
-    """Delete every exposure of many units; return how many there were."""
-    deleted = 0
-    for start in range(0, len(unit_ids), _BATCH):
-        rows = Exposure.objects.filter(unit_type=unit_type, unit_id__in=unit_ids[start : start + _BATCH])
-        deleted += rows.delete()[0]
-    return deleted
-
-
 def export(*, unit_type: str, unit_id: str) -> list[dict[str, Any]]:
     """Every exposure of a unit, as JSON-ready rows."""
     rows = Exposure.objects.of_unit(unit_type=unit_type, unit_id=unit_id).order_by("first_at", "pk")

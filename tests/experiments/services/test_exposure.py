@@ -185,3 +185,11 @@ def test_export__exposed_unit__every_row() -> None:
     ]
     assert rows[0]["first_at"] == microseconds(STARTED)
     assert privacy.export(unit_type="profile", unit_id="u3") == []
+
+
+def test_forget_many__several_batches__all_their_rows_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "BATCH", 2)
+    experiment = make_experiment(status="running")
+    expose(experiment, "u1", "u2", "u3", "u4")
+    assert privacy.forget_many(unit_type="profile", unit_ids=["u1", "u2", "u3", "nobody"]) == 3
+    assert list(Exposure.objects.values_list("unit_id", flat=True)) == ["u4"]

@@ -1,0 +1,3 @@
+"""Pages of experiments: `manage` for the record and its transitions, `results` for what was found out."""
+
+from __future__ import annotations
