@@ -1,0 +1,232 @@
+"""Interactions as arrays: opaque ids are mapped to integers at the edge, everything behind it sees indices.
+
+Pure: numpy at import, scipy only inside the functions that fitting needs (the web process never calls them).
+Shapes: U users, M items, N interactions. Times are int64 microseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+    Csr = csr_matrix[np.float32]
+
+Aggregate = Literal["sum", "last"]
+
+POSITIVE_SHARE = 0.8
+"""A rating counts as liking from this share of the scale's top on: 4 of 5 stars, the usual reading of MovieLens."""
+
+MICROSECONDS_PER_DAY = 86_400 * 1_000_000
+
+
+class IdIndex:
+    """Maps string ids to consecutive int32 indices in order of first sight."""
+
+    __slots__ = ("_codes",)
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._codes: dict[str, int] = {}
+        for name in ids:
+            self._codes.setdefault(name, len(self._codes))
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def encode(self, ids: NDArray[np.str_]) -> NDArray[np.int32]:
+        """Indices of `ids`, adding unknown ones. Python work is per distinct id of the chunk, not per row.
+
+        >>> index = IdIndex()
+        >>> index.encode(np.array(["b", "a", "b"])).tolist()
+        [1, 0, 1]
+        """
+        distinct, inverse = np.unique(ids, return_inverse=True)
+        codes = self._codes
+        mapped = np.fromiter(
+            (codes.setdefault(name, len(codes)) for name in distinct.tolist()), dtype=np.int32, count=distinct.size
+        )
+        return mapped[inverse]
+
+    def names(self) -> NDArray[np.str_]:
+        """Ids by index."""
+        return np.array(list(self._codes), dtype=np.str_) if self._codes else np.empty(0, dtype="<U1")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Interactions of U users with M items, sorted by (user, at, item); items without any interaction may be in it."""
+
+    user_ids: NDArray[np.str_]
+    item_ids: NDArray[np.str_]
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    at: NDArray[np.int64]
+    explicit: bool = False
+    """True when a weight is a rating on a scale (a low one means dislike), False when it is a strength of interest."""
+    tokens: tuple[tuple[str, ...], ...] = ()
+    """Per item the tokens that describe it (`category=…`, `tag=…`, `word=…`); empty when nothing is known."""
+
+    @property
+    def n_users(self) -> int:
+        """U."""
+        return int(self.user_ids.size)
+
+    @property
+    def n_items(self) -> int:
+        """M."""
+        return int(self.item_ids.size)
+
+    @property
+    def n_interactions(self) -> int:
+        """N."""
+        return int(self.users.size)
+
+    @property
+    def positive_from(self) -> float:
+        """The smallest weight that counts as liking: 0.8 of the top for ratings, anything for implicit data."""
+        if not self.explicit or self.weights.size == 0:
+            return 0.0
+        return POSITIVE_SHARE * float(self.weights.max())
+
+    def matrix(self, *, aggregate: Aggregate | None = None) -> Csr:
+        """U × M matrix. Ratings: the last one of a pair stands; implicit: weights add up."""
+        rule = aggregate or ("last" if self.explicit else "sum")
+        users, items, weights = self.users, self.items, self.weights
+        if rule == "last":
+            users, items, weights = _last_of_pair(users, items, weights)
+        return to_csr(users, items, weights, shape=(self.n_users, self.n_items))
+
+    def positives(self) -> Dataset:
+        """Only the interactions that count as liking, with weight 1 for ratings; implicit data is returned as it is."""
+        if not self.explicit:
+            return self
+        users, items, weights, at = _last_of_pair(self.users, self.items, self.weights, self.at)
+        keep = weights >= self.positive_from
+        return Dataset(
+            user_ids=self.user_ids,
+            item_ids=self.item_ids,
+            users=users[keep],
+            items=items[keep],
+            weights=np.ones(int(keep.sum()), dtype=np.float32),
+            at=at[keep],
+            explicit=False,
+            tokens=self.tokens,
+        )
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Dataset:
+        """The same users and items with a part of the interactions (which keeps its order)."""
+        return Dataset(
+            user_ids=self.user_ids,
+            item_ids=self.item_ids,
+            users=self.users[rows],
+            items=self.items[rows],
+            weights=self.weights[rows],
+            at=self.at[rows],
+            explicit=self.explicit,
+            tokens=self.tokens,
+        )
+
+
+@dataclass(slots=True)
+class DatasetBuilder:
+    """Collects chunks and gives one `Dataset`; holds 20 bytes per interaction."""
+
+    event_weights: Mapping[str, float] = field(default_factory=dict)
+    item_ids: Iterable[str] = ()
+    """Items that shall be in the data set even without an interaction (the catalogue)."""
+    explicit: bool = False
+    _users: IdIndex = field(default_factory=IdIndex)
+    _items: IdIndex = field(init=False)
+    _columns: list[tuple[NDArray[Any], ...]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._items = IdIndex(self.item_ids)
+
+    def add_events(
+        self,
+        *,
+        user_id: NDArray[np.str_],
+        item_id: NDArray[np.str_],
+        event_type: NDArray[np.str_],
+        at: NDArray[np.int64],
+    ) -> None:
+        """Adds events; a type without a positive weight is left out."""
+        names, inverse = np.unique(event_type, return_inverse=True)
+        per_type = np.array([self.event_weights.get(name, 0.0) for name in names.tolist()], dtype=np.float32)
+        weights = per_type[inverse] if names.size else np.empty(0, dtype=np.float32)
+        keep = weights > 0
+        self.add(user_id=user_id[keep], item_id=item_id[keep], weight=weights[keep], at=at[keep])
+
+    def add(
+        self,
+        *,
+        user_id: NDArray[np.str_],
+        item_id: NDArray[np.str_],
+        weight: NDArray[np.float32],
+        at: NDArray[np.int64],
+    ) -> None:
+        """Adds interactions with known weights (ratings, say)."""
+        if not user_id.size == item_id.size == weight.size == at.size:
+            raise ValueError("user_id, item_id, weight and at must have the same length")
+        if weight.size and not np.isfinite(weight).all():
+            raise ValueError("weight must be finite")
+        if user_id.size:
+            self._columns.append(
+                (
+                    self._users.encode(user_id),
+                    self._items.encode(item_id),
+                    weight.astype(np.float32, copy=False),
+                    at.astype(np.int64, copy=False),
+                )
+            )
+
+    def build(self, *, tokens: Mapping[str, Sequence[str]] | None = None) -> Dataset:
+        """The data set of everything added so far."""
+        users, items, weights, at = (
+            np.concatenate([np.empty(0, dtype=kind), *(chunk[column] for chunk in self._columns)])
+            for column, kind in enumerate((np.int32, np.int32, np.float32, np.int64))
+        )
+        order = np.lexsort((items, at, users))
+        names = self._items.names()
+        return Dataset(
+            user_ids=self._users.names(),
+            item_ids=names,
+            users=users[order],
+            items=items[order],
+            weights=weights[order],
+            at=at[order],
+            explicit=self.explicit,
+            tokens=tuple(tuple(tokens.get(name, ())) for name in names.tolist()) if tokens else (),
+        )
+
+
+def to_csr(
+    users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], *, shape: tuple[int, int]
+) -> Csr:
+    """CSR matrix with sorted indices; equal (user, item) pairs are summed."""
+    from scipy.sparse import csr_matrix
+
+    matrix: Csr = csr_matrix((weights.astype(np.float32, copy=False), (users, items)), shape=shape, dtype=np.float32)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _last_of_pair(
+    users: NDArray[np.int32], items: NDArray[np.int32], *columns: NDArray[Any]
+) -> tuple[NDArray[Any], ...]:
+    """Keeps the last row of each (user, item); rows must be sorted by (user, at)."""
+    if users.size == 0:
+        return (users, items, *columns)
+    order = np.lexsort((items, users))  # stable: equal pairs stay in time order
+    pair_users, pair_items = users[order], items[order]
+    last = np.ones(users.size, dtype=bool)
+    last[:-1] = (pair_users[1:] != pair_users[:-1]) | (pair_items[1:] != pair_items[:-1])
+    keep = np.sort(order[last])  # the caller's order again: by user, then by time
+    return (users[keep], items[keep], *(column[keep] for column in columns))

@@ -1,0 +1,129 @@
+"""One suite that every registered algorithm passes, plug-ins included."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from recommender.algorithms.base import NO_SCORE, Algorithm, Arrays, Profile, rows_of, top_k
+from recommender.dataset import Dataset
+from recommender.registry import algorithms
+from tests.recommender.algorithms.conftest import world
+
+if TYPE_CHECKING:
+    from recommender.dataset import Csr
+
+pytestmark = pytest.mark.parametrize("key", sorted(algorithms()))
+
+
+def _fitted(key: str, dataset: Dataset) -> tuple[Algorithm, Arrays]:
+    algorithm = algorithms()[key]()
+    return algorithm, algorithm.fit(dataset, rng=np.random.default_rng(1))
+
+
+def _profiles(algorithm: Algorithm, dataset: Dataset) -> Csr:
+    seen = dataset if algorithm.capabilities.uses_ratings else dataset.positives()
+    return seen.matrix()
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_scores__any_profile__one_finite_or_missing_float_per_item(key: str, explicit: bool) -> None:
+    dataset = world(explicit=explicit)
+    algorithm, arrays = _fitted(key, dataset)
+    for profile in rows_of(_profiles(algorithm, dataset)):
+        scores = algorithm.score(arrays, profile)
+        assert scores.shape == (dataset.n_items,)
+        assert scores.dtype == np.float32
+        assert not np.isnan(scores).any()
+        assert not np.isposinf(scores).any()
+
+
+def test_score_block__many_profiles__equals_score_of_each(key: str, rated_world: Dataset) -> None:
+    algorithm, arrays = _fitted(key, rated_world)
+    profiles = _profiles(algorithm, rated_world)
+    block = algorithm.score_block(arrays, profiles)
+    single = np.stack([algorithm.score(arrays, profile) for profile in rows_of(profiles)])
+    np.testing.assert_array_equal(np.isneginf(block), np.isneginf(single))
+    np.testing.assert_allclose(block, single, rtol=2e-4, atol=2e-5)
+
+
+def test_fit__same_seed__same_arrays_to_the_bit(key: str, implicit_world: Dataset) -> None:
+    _, first = _fitted(key, implicit_world)
+    _, second = _fitted(key, world())
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        assert array.dtype != object
+        np.testing.assert_array_equal(array, second[name])
+
+
+def test_fit__no_interaction__refused_unless_it_can_do_without(key: str, implicit_world: Dataset) -> None:
+    empty = implicit_world.take(np.zeros(implicit_world.n_interactions, dtype=bool))
+    algorithm = algorithms()[key]()
+    if algorithm.capabilities.cold_items:
+        assert algorithm.fit(empty, rng=np.random.default_rng(1))
+    else:
+        with pytest.raises(ValueError, match=f"{key}: the data set has no interaction"):
+            algorithm.fit(empty, rng=np.random.default_rng(1))
+
+
+def test_scores__empty_profile__no_item_unless_the_algorithm_needs_no_person(key: str, implicit_world: Dataset) -> None:
+    algorithm, arrays = _fitted(key, implicit_world)
+    empty = Profile(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
+    scores = algorithm.score(arrays, empty)
+    assert (top_k(scores, 5).size == 0) == algorithm.capabilities.personalized
+
+
+def test_scores__cold_item__only_if_the_algorithm_says_so(key: str, implicit_world: Dataset) -> None:
+    algorithm, arrays = _fitted(key, implicit_world)
+    cold = int(np.flatnonzero(implicit_world.item_ids == "cold")[0])
+    profiles = rows_of(_profiles(algorithm, implicit_world))
+    has_score = any(algorithm.score(arrays, profile)[cold] > NO_SCORE for profile in profiles)
+    assert has_score == algorithm.capabilities.cold_items
+
+
+def test_recommend__people_of_three_tastes__own_taste_leads(key: str, implicit_world: Dataset) -> None:
+    algorithm, arrays = _fitted(key, implicit_world)
+    if not algorithm.capabilities.personalized:
+        empty = Profile(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
+        assert implicit_world.item_ids[top_k(algorithm.score(arrays, empty), 1)].tolist() == ["all"]
+        return
+    right = total = 0
+    for user, profile in enumerate(rows_of(_profiles(algorithm, implicit_world))):
+        scores = algorithm.score(arrays, profile).copy()
+        scores[profile.items] = NO_SCORE
+        best = implicit_world.item_ids[top_k(scores, 2)]
+        taste = int(implicit_world.user_ids[user][1:]) % 3
+        right += sum(name.startswith(f"g{taste}-") for name in best)
+        total += best.size
+    assert total >= implicit_world.n_users
+    assert right / total > 0.6
+
+
+def test_explain__a_recommended_item__names_items_of_the_profile_that_add_to_it(
+    key: str, implicit_world: Dataset
+) -> None:
+    algorithm, arrays = _fitted(key, implicit_world)
+    profile = rows_of(_profiles(algorithm, implicit_world))[0]
+    best = int(top_k(algorithm.score(arrays, profile), 1)[0])
+    anchors = algorithm.explain(arrays, profile, best)
+    if not algorithm.capabilities.explains:
+        assert anchors == ()
+        return
+    gains = [anchor.contribution for anchor in anchors]
+    assert gains
+    assert gains == sorted(gains, reverse=True)
+    assert {anchor.item for anchor in anchors} <= set(profile.items.tolist())
+
+
+def test_parameters__defaults__survive_json(key: str, implicit_world: Dataset) -> None:
+    algorithm = algorithms()[key]()
+    again = algorithms()[key](json.loads(json.dumps(algorithm.parameters)))
+    assert again.parameters == algorithm.parameters
+
+
+def test_parameters__unknown_name__refused(key: str, implicit_world: Dataset) -> None:
+    with pytest.raises(ValueError, match=f"{key}: unknown parameter 'nonsense'"):
+        algorithms()[key]({"nonsense": 1})
