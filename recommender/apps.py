@@ -1,4 +1,4 @@
-"""Django's description of the app."""
+"""The recommender as a Django app."""
 
 from __future__ import annotations
 
@@ -7,5 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class RecommenderConfig(AppConfig):
+    """Catalogue, strategies, models and slates."""
+
     name = "recommender"
     verbose_name = _("Recommender")

@@ -1,0 +1,11 @@
+"""The recommender's tables."""
+
+from __future__ import annotations
+
+from recommender.models.catalogue import EventWeight, Item
+from recommender.models.changelog import ChangeLog
+from recommender.models.slate import Slate
+from recommender.models.strategy import Strategy, StrategyVersion
+from recommender.models.training import ModelVersion
+
+__all__ = ["ChangeLog", "EventWeight", "Item", "ModelVersion", "Slate", "Strategy", "StrategyVersion"]

@@ -1,0 +1,45 @@
+"""What was shown."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from recommender.models.strategy import StrategyVersion
+from recommender.models.training import ModelVersion
+
+
+class Slate(models.Model):
+    """One answer of `recommend`, as it was given. Clicks carry its `recommendation_id` back."""
+
+    recommendation_id = models.UUIDField(_("recommendation id"), unique=True)
+    user_id = models.CharField(_("user id"), max_length=200)
+    strategy_version = models.ForeignKey(
+        StrategyVersion, verbose_name=_("strategy version"), on_delete=models.CASCADE, related_name="slates"
+    )
+    model_version = models.ForeignKey(
+        ModelVersion, verbose_name=_("model version"), on_delete=models.SET_NULL, null=True, related_name="slates"
+    )
+    items = models.JSONField(_("items"))
+    scores = models.JSONField(_("scores"))
+    reasons = models.JSONField(_("reasons"))
+    propensities = models.JSONField(_("propensities"))
+    sources = models.JSONField(_("sources"))
+    fallback = models.CharField(_("fallback"), max_length=60, blank=True)
+    fallback_reason = models.CharField(_("reason of the fallback"), max_length=30, blank=True)
+    short_reason = models.CharField(_("reason of a short slate"), max_length=30, blank=True)
+    context = models.JSONField(_("context"), default=dict)
+    at = models.BigIntegerField(_("at (µs)"))
+    duration_us = models.IntegerField(_("duration in µs"))
+
+    class Meta:
+        verbose_name = _("slate")
+        verbose_name_plural = _("slates")
+        indexes = [
+            models.Index(fields=["user_id", "-at"], name="slate_by_user"),
+            models.Index(fields=["strategy_version", "-at"], name="slate_by_strategy"),
+            models.Index(fields=["at"], name="slate_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.recommendation_id)
