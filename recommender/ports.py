@@ -40,9 +40,7 @@ class RecentEvent:
 class Interactions(Protocol):
     """The events with an item, seen by the recommender."""
 
-    def interactions(
-        self, *, since: int | None, until: int, event_types: Sequence[str]
-    ) -> Iterator[InteractionChunk]:
+    def interactions(self, *, since: int | None, until: int, event_types: Sequence[str]) -> Iterator[InteractionChunk]:
         """All events of these types in [since, until), in bounded chunks (at most about 200,000 rows each), any order.
 
         Only people whose events may be used for personalization are in it: that is the owner's business.

@@ -55,7 +55,7 @@ class Recommendation:
     fallback: str
     """Empty, or which fallback filled (part of) the slate."""
     fallback_reason: str
-    """Empty, or why: `no_history`, `no_model`, `unreadable_model`, `algorithm_failed`, `out_of_time`, `too_few_items`…"""
+    """Empty, or why, as one of `choices.FallbackReason`."""
     short_reason: str
     """Empty, or why there are fewer items than asked for."""
     context: Mapping[str, str]
