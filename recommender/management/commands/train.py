@@ -1,0 +1,50 @@
+"""`manage.py train [SLUG …]`: trains strategies now; without a slug those that are due."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from recommender.errors import RecommenderError
+
+
+class Command(BaseCommand):
+    """Trains one strategy after the other."""
+
+    help = "Train recommendation strategies (all that are due, or those named)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Slugs and a seed."""
+        parser.add_argument("slugs", nargs="*", metavar="SLUG")
+        parser.add_argument("--seed", type=int, default=0)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """One line per strategy on standard output; exit status 1 if one failed."""
+        from recommender.services.training import due_strategies, train
+
+        slugs: list[str] = options["slugs"] or due_strategies(at=timezone.now())
+        failed = []
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            for slug in slugs:
+                task = progress.add_task(slug, total=None)
+
+                def say(step: str, *, slug: str = slug, task: Any = task) -> None:
+                    progress.update(task, description=f"{slug}: {step}")
+
+                try:
+                    model = train(slug=slug, at=timezone.now(), seed=options["seed"], progress=say)
+                except RecommenderError as error:
+                    failed.append(slug)
+                    self.stderr.write(f"{slug}: {error}")
+                else:
+                    ndcg = model.metrics.get("ndcg")
+                    quality = "not judged" if ndcg is None else f"NDCG@10 {ndcg:.4f}"
+                    self.stdout.write(f"{slug}: {model.get_status_display()}, {model.n_interactions} events, {quality}")
+                progress.remove_task(task)
+        if failed:
+            raise CommandError(f"not trained: {', '.join(failed)}")

@@ -1,0 +1,150 @@
+"""Reads of the recommender, for pages and other apps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.fields.json import KeyTextTransform
+from django.utils.translation import gettext as _
+
+from recommender.choices import FallbackReason, ModelStatus, ShortReason
+from recommender.models import ChangeLog, EventWeight, Item, ModelVersion, Slate, Strategy
+from recommender.reports import FallbackRate, Reason
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+LATEST_MODELS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyRow:
+    """A strategy with what a list shows of it."""
+
+    strategy: Strategy
+    published: ModelVersion | None
+    latest: ModelVersion | None
+
+
+def list_strategies() -> list[StrategyRow]:
+    """All strategies by name, with their serving and their latest model; three queries."""
+    latest = ModelVersion.objects.filter(strategy=OuterRef("pk")).order_by("-started_at", "-pk").values("pk")[:1]
+    strategies = list(
+        Strategy.objects.select_related("current_version").annotate(latest_id=Subquery(latest)).order_by("name", "pk")
+    )
+    latest_ids = [strategy.latest_id for strategy in strategies if strategy.latest_id]
+    wanted = ModelVersion.objects.filter(Q(pk__in=latest_ids) | Q(status=ModelStatus.PUBLISHED))
+    models = list(wanted.select_related("strategy_version"))
+    published = {model.strategy_id: model for model in models if model.status == ModelStatus.PUBLISHED}
+    by_id = {model.pk: model for model in models}
+    return [StrategyRow(strategy, published.get(strategy.pk), by_id.get(strategy.latest_id)) for strategy in strategies]
+
+
+def list_strategy_choices() -> list[tuple[str, str]]:
+    """(slug, name) of active strategies, for forms of other apps."""
+    return list(Strategy.objects.filter(is_active=True).order_by("name", "pk").values_list("slug", "name"))
+
+
+def get_strategy(*, slug: str) -> Strategy | None:
+    """The strategy with its current version."""
+    return Strategy.objects.select_related("current_version").filter(slug=slug).first()
+
+
+def list_models(*, strategy: Strategy) -> QuerySet[ModelVersion]:
+    """Its latest models, newest first."""
+    return (
+        ModelVersion.objects.filter(strategy=strategy)
+        .select_related("strategy_version")
+        .order_by("-started_at", "-pk")[:LATEST_MODELS]
+    )
+
+
+def can_roll_back(*, strategy: Strategy) -> bool:
+    """Whether a model served before the present one."""
+    return ModelVersion.objects.filter(strategy=strategy, status=ModelStatus.RETIRED).exists()
+
+
+def list_changes(*, object_type: str, object_id: str, limit: int = 20) -> QuerySet[ChangeLog]:
+    """The latest changes of one object."""
+    changes = ChangeLog.objects.filter(object_type=object_type, object_id=object_id)
+    return changes.select_related("actor").order_by("-at", "-pk")[:limit]
+
+
+def list_event_weights() -> QuerySet[EventWeight]:
+    """All event weights, heaviest first."""
+    return EventWeight.objects.order_by("-weight", "event_type")
+
+
+def get_item(*, item_id: str) -> Item | None:
+    """One item of the catalogue."""
+    return Item.objects.filter(item_id=item_id).first()
+
+
+def list_items(*, category: str = "", limit: int = 24, offset: int = 0) -> list[Item]:
+    """Active items, most popular first."""
+    items = Item.objects.filter(is_active=True)
+    if category:
+        items = items.filter(category=category)
+    return list(items.order_by("-popularity", "pk")[offset : offset + limit])
+
+
+def list_categories() -> list[str]:
+    """Categories with an active item, by name."""
+    named = Item.objects.filter(is_active=True).exclude(category="")
+    return list(named.order_by("category").values_list("category", flat=True).distinct())
+
+
+def item_titles(*, item_ids: Sequence[str]) -> dict[str, str]:
+    """Titles by item id; an item that has left the catalogue is missing."""
+    return dict(Item.objects.filter(item_id__in=set(item_ids)).values_list("item_id", "title"))
+
+
+def list_slates(*, user_id: str, limit: int = 20) -> QuerySet[Slate]:
+    """The latest slates of one person."""
+    return (
+        Slate.objects.filter(user_id=user_id)
+        .select_related("strategy_version__strategy")
+        .order_by("-at", "-pk")[:limit]
+    )
+
+
+def get_slate(*, recommendation_id: str) -> Slate | None:
+    """The slate a click refers to."""
+    return Slate.objects.filter(recommendation_id=recommendation_id).first()
+
+
+def fallback_rates(*, since: int, until: int, by: str) -> list[FallbackRate]:
+    """Share of slates with a fallback in [since, until) µs, by a context key (`arm`, say): a guard metric."""
+    rows = (
+        Slate.objects.filter(at__gte=since, at__lt=until)
+        .annotate(label=KeyTextTransform(by, "context"))
+        .values("label")
+        .annotate(n=Count("pk"), n_fallback=Count("pk", filter=~Q(fallback="")))
+        .order_by("label")
+    )
+    return [FallbackRate(label=row["label"] or "", slates=row["n"], fallbacks=row["n_fallback"]) for row in rows]
+
+
+def reason_text(*, reason: Reason, titles: Mapping[str, str] | None = None) -> str:
+    """A reason in words; `titles` names the items it refers to."""
+    names = [(titles or {}).get(item_id, item_id) for item_id in reason.item_ids]
+    if reason.code == "because_of" and names:
+        return _("Because you looked at %(items)s") % {"items": _(" and ").join(names)}
+    words = {
+        "because_of": _("Fits what you looked at"),
+        "similar_people": _("People with a similar taste chose it"),
+        "popular": _("Popular now"),
+        "editorial": _("From our range"),
+        "explored": _("Something new"),
+        "recent": _("You looked at it recently"),
+    }
+    return words[reason.code]
+
+
+def fallback_text(*, code: str) -> str:
+    """Why a fallback was used or a slate is short, in words."""
+    known = {**dict(FallbackReason.choices), **dict(ShortReason.choices)}
+    return str(known.get(code, code))
