@@ -200,3 +200,6 @@ EMAIL_HOST_USER = EMAIL_CONFIG.get("EMAIL_HOST_USER") or ""
 EMAIL_HOST_PASSWORD = EMAIL_CONFIG.get("EMAIL_HOST_PASSWORD") or ""
 EMAIL_USE_TLS = EMAIL_CONFIG.get("EMAIL_USE_TLS", False)
 LOGGING = logging_settings(json=PRODUCTION)
+
+# Whoever has the settings has the Celery application, so that tasks queued by a page or a command find the broker.
+import config.celery  # noqa: E402, F401  (it reads the settings lazily, above)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import socket
@@ -90,7 +91,7 @@ def members(host: str, port: int, *, workers: int, with_demo: bool) -> list[Memb
     web = [PYTHON, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port), "--no-ws"]
     web += ["--workers", str(workers), "--blocking-threads", str(BLOCKING_THREADS), "--log-level", "warning"]
     web += ["--respawn-failed-workers", "config.wsgi:application"]
-    worker = [PYTHON, "-m", "celery", "--app", "config", "worker", "--loglevel", "warning", "--pool", "threads"]
+    worker = [PYTHON, "-m", "celery", "--app", "config", "--quiet", "worker", "--loglevel", "warning", "--pool", "threads"]
     worker += [
         "--concurrency",
         str(WORKER_THREADS),
@@ -100,7 +101,7 @@ def members(host: str, port: int, *, workers: int, with_demo: bool) -> list[Memb
         "--hostname",
         "worker@%h",
     ]
-    beat = [PYTHON, "-m", "celery", "--app", "config", "beat", "--loglevel", "warning", "--pidfile", ""]
+    beat = [PYTHON, "-m", "celery", "--app", "config", "--quiet", "beat", "--loglevel", "warning", "--pidfile", ""]
     group = [Member("web", web), Member("worker", worker), Member("beat", beat)]
     if with_demo:
         group.append(Member("demo", [PYTHON, "manage.py", "seed_demo", "--if-empty"], is_once=True))
@@ -162,37 +163,64 @@ class Group:
             process.wait()
 
 
-def prepare() -> str:
-    """Bring tables, roles and schedule up to date; return the one-time sign-in path of the demo or first user."""
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the supervisor needs to know of the installation."""
+
+    host: str
+    port: int
+    workers: int
+    with_demo: bool
+    sign_in_path: str
+
+
+def prepare() -> Site | str:
+    """Bring tables, roles and schedule up to date; return the site, or why it cannot start."""
     import django
 
     django.setup()
+    from django.conf import settings
     from django.core.management import call_command
 
     from config.signin import one_time_path
     from marketing.services.setup import first_user
 
-    call_command("check", fail_level="ERROR", verbosity=0)
-    call_command("migrate", interactive=False, verbosity=0)
+    host, port = settings.HOST, settings.PORT
+    if not port_is_free(host, port):
+        return f"Port {port} on {host} is taken. Choose another: HOLDOUT_PORT={port + 1} make run"
+    call_command("migrate", interactive=False, verbosity=0, skip_checks=False)
     call_command("prepare", verbosity=0)
-    return one_time_path(first_user())
+    workers = 2 if settings.PRODUCTION else 1
+    return Site(host, port, workers, with_demo=settings.DEMO, sign_in_path=one_time_path(first_user()))
+
+
+def prepare_apart() -> Site | str | None:
+    """Run `prepare` in a process that ends: Django's memory is not needed while the group runs. None: it failed."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=lambda: sender.send(prepare()))
+    child.start()
+    sender.close()
+    try:
+        return receiver.recv()  # type: ignore[no-any-return]  # what prepare() returned, from our own child
+    except EOFError:
+        return None
+    finally:
+        child.join()
 
 
 def main() -> int:
     """Run the group in the foreground; return the exit status."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from django.conf import settings
-
-    host, port = settings.HOST, settings.PORT
-    if not port_is_free(host, port):
-        say(f"Port {port} on {host} is taken. Choose another: HOLDOUT_PORT={port + 1} make run")
-        return 2
     say("Holdout: preparing the database …")
-    path = prepare()
-    address = f"http://{host}:{port}"
-    say(f"\n  Holdout runs at  {address}\n  Sign in (once):  {address}{path}\n  Stop with Ctrl-C.\n")
-    workers = 2 if settings.PRODUCTION else 1
-    return Group(members(host, port, workers=workers, with_demo=settings.DEMO)).run()
+    site = prepare_apart()
+    if site is None:
+        return 1
+    if isinstance(site, str):
+        say(site)
+        return 2
+    address = f"http://{site.host}:{site.port}"
+    say(f"\n  Holdout runs at  {address}\n  Sign in (once):  {address}{site.sign_in_path}\n  Stop with Ctrl-C.\n")
+    return Group(members(site.host, site.port, workers=site.workers, with_demo=site.with_demo)).run()
 
 
 if __name__ == "__main__":
