@@ -116,6 +116,20 @@ def solve(matrix: FloatArray, target: FloatArray) -> FloatArray:
     return np.asarray(result * scale)
 
 
+def quadratic(matrix: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+    """first' matrix⁻¹ second over a batch: (…, p, p), (…, p), (…, p) → (…); 0 for p = 0.
+
+    >>> float(quadratic(np.diag([2.0, 4.0]), np.array([1.0, 1.0]), np.array([1.0, 2.0])))
+    1.0
+    """
+    p = first.shape[-1]
+    shape = np.broadcast_shapes(matrix.shape[:-2], first.shape[:-1], second.shape[:-1])
+    if not p:
+        return np.zeros(shape)
+    weights = solve(np.broadcast_to(matrix, (*shape, p, p)), np.broadcast_to(second, (*shape, p)))
+    return np.asarray(np.einsum("...i,...i->...", first, weights))
+
+
 def _used(gradient: FloatArray) -> list[int]:
     flat = gradient.reshape(-1, gradient.shape[-1])
     return [int(i) for i in np.flatnonzero((flat != 0).any(axis=0))]
