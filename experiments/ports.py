@@ -71,7 +71,9 @@ class MetricDefinition:
 
     The window opens `delay_hours` after the unit's first exposure and stays open for
     `window_hours`; the covariate is the same number over `lookback_days` before the exposure
-    (0 = no covariate). `scale` divides the stored integers (money: 1,000,000).
+    (0 = no covariate), or the summed values of `covariate_event_types` where these are named.
+    `scale` divides the stored integers (money: 1,000,000); a covariate needs none, because the
+    adjustment does not change when the covariate is multiplied.
     """
 
     event_types: tuple[str, ...]
@@ -82,6 +84,7 @@ class MetricDefinition:
     scale: int = 1
     cap: float | None = None
     filters: tuple[PropertyFilter, ...] = field(default_factory=tuple)
+    covariate_event_types: tuple[str, ...] = ()
 
     @property
     def properties(self) -> tuple[str, ...]:
@@ -100,6 +103,7 @@ class MetricDefinition:
             "scale": self.scale,
             "cap": self.cap,
             "filters": [{"property": f.property, "value": f.value} for f in self.filters],
+            "covariate_event_types": list(self.covariate_event_types),
         }
 
 
@@ -125,6 +129,7 @@ def decode_definition(data: Mapping[str, Any]) -> MetricDefinition:
                 PropertyFilter(property=str(item["property"]), value=str(item["value"]))
                 for item in data.get("filters", ())
             ),
+            covariate_event_types=tuple(str(name) for name in data.get("covariate_event_types", ())),
         )
     except KeyError as error:
         message = f"missing key: {error.args[0]}"

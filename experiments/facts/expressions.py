@@ -66,13 +66,18 @@ def first_exposures(exposures: ibis.Table, *, until: int) -> ibis.Table:
 
 
 def multi_arm_units(exposures: ibis.Table, *, until: int) -> ibis.Table:
-    """Units seen in two arms, counted once in each arm they were seen in: `arm`, `units_n`."""
+    """Units seen in two arms: per `arm`, `seen_n` units that this arm saw too, and `units_n`.
+
+    `units_n` counts each such unit once, in the alphabetically first of its arms, so that the sum
+    over arms is the number of units.
+    """
     seen = exposures.filter(exposures.first_at < until)
     pairs = seen.select("unit", "arm").distinct()
     first = first_exposures(exposures, until=until)
-    multi = first.filter(first.arm != first.last_arm).select("unit")
-    doubled = pairs.inner_join(multi, "unit").select(pairs.unit, pairs.arm)
-    return doubled.group_by("arm").agg(units_n=doubled.count()).order_by("arm")
+    multi = first.filter(first.arm != first.last_arm).select("unit", first_arm=first.arm)
+    doubled = pairs.inner_join(multi, "unit").select(pairs.arm, multi.first_arm)
+    is_first = (doubled.arm == doubled.first_arm).ifelse(1, 0).cast("int64")
+    return doubled.group_by("arm").agg(seen_n=doubled.count(), units_n=is_first.sum()).order_by("arm")
 
 
 def unit_totals(facts: Facts, *, experiment_key: str, metrics: Sequence[PlannedMetric], until: int) -> ibis.Table:
@@ -106,7 +111,7 @@ def _outcomes(
     until: int,
 ) -> ibis.Table:
     """Per unit with at least one event near its exposure: the totals of every metric."""
-    event_types = tuple(sorted({name for metric in metrics for name in metric.definition.event_types}))
+    event_types = tuple(sorted({name for metric in metrics for name in _event_types(metric.definition)}))
     properties = tuple(sorted({name for metric in metrics for name in metric.definition.properties}))
     events = facts.events(event_types=event_types, properties=properties)
     starts = max(metric.looks_back for metric in metrics)
@@ -121,8 +126,25 @@ def _outcomes(
         totals[metric.total] = _aggregate(near, metric.definition, counts & inside)
         if metric.looks_back:
             before = (near.at >= near.first_at - metric.looks_back) & (near.at < near.first_at)
-            totals[metric.before] = _aggregate(near, metric.definition, counts & before)
+            totals[metric.before] = _covariate(near, metric.definition, counts, before)
     return near.group_by("unit").agg(**totals).rename(event_unit="unit")
+
+
+def _event_types(definition: MetricDefinition) -> tuple[str, ...]:
+    return (*definition.event_types, *definition.covariate_event_types)
+
+
+def _covariate(
+    events: ibis.Table,
+    definition: MetricDefinition,
+    counts: ibis.expr.types.BooleanValue,
+    before: ibis.expr.types.BooleanValue,
+) -> ibis.expr.types.IntegerScalar:
+    """The metric's own number before the exposure, or the sum of the events that the plan names."""
+    if not definition.covariate_event_types:
+        return _aggregate(events, definition, counts & before)
+    named = events.type.isin(definition.covariate_event_types) & before
+    return named.ifelse(events.value.fill_null(0), 0).sum()
 
 
 def _matches(events: ibis.Table, definition: MetricDefinition, *, experiment_key: str) -> ibis.expr.types.BooleanValue:

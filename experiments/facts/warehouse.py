@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -24,6 +26,30 @@ def dataset_folder(reference: str) -> Path:
         message = f"not a data set name: {reference!r}"
         raise ValueError(message)
     return Path(settings.DATA_DIR) / "parquet" / reference
+
+
+def write_dataset(reference: str, *, exposures: pa.Table, events: pa.Table) -> None:
+    """Store a data set: both files appear together or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = dataset_folder(reference)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as name:
+        draft = Path(name) / "dataset"
+        draft.mkdir()
+        pq.write_table(exposures.cast(_arrow(EXPOSURE_SCHEMA, pa)), draft / EXPOSURES_FILE)
+        pq.write_table(events.cast(_arrow(EVENT_SCHEMA, pa)), draft / EVENTS_FILE)
+        draft.replace(folder)
+
+
+def remove_dataset(reference: str) -> None:
+    """Delete a data set; one that is not there is fine."""
+    shutil.rmtree(dataset_folder(reference), ignore_errors=True)
+
+
+def _arrow(schema: dict[str, str], pa: Any) -> pa.Schema:
+    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in schema.items()])
 
 
 class WarehouseFacts:

@@ -1,0 +1,128 @@
+"""From the facts to columns of per-unit totals: integers in unit order, one row per exposed unit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from experiments.facts.expressions import PlannedMetric, multi_arm_units, unit_totals
+from experiments.ports import Facts
+from experiments.services.exposure import microseconds
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+MICROSECONDS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class MetricColumns:
+    """One metric of all units: `totals` inside the window, `before` the covariate or `None`."""
+
+    totals: NDArray[np.int64]
+    before: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTotals:
+    """Everything the statistics need; `arm` and `phase` are positions in the given orders."""
+
+    arm: NDArray[np.int64]
+    phase: NDArray[np.int64]
+    first_at: NDArray[np.int64]
+    metrics: tuple[MetricColumns, ...]
+    multi_arm: dict[str, int]
+    multi_arm_n: int
+    fingerprint: str
+    sql: str
+
+    @property
+    def units_n(self) -> int:
+        """Units seen in one arm."""
+        return int(self.arm.size)
+
+
+def load_totals(
+    *,
+    facts: Facts,
+    experiment_key: str,
+    metrics: Sequence[PlannedMetric],
+    arms: Sequence[str],
+    phases: Sequence[int],
+    until: int,
+) -> UnitTotals:
+    """Run the one expression on the facts; everything before `until` (µs, exclusive) counts."""
+    expression = unit_totals(facts, experiment_key=experiment_key, metrics=metrics, until=until)
+    table = facts.execute(expression)
+    doubled = facts.execute(multi_arm_units(facts.exposures(experiment_key=experiment_key), until=until))
+    return UnitTotals(
+        arm=_positions(table.column("arm"), arms),
+        phase=_positions(table.column("phase"), phases),
+        first_at=_integers(table.column("first_at")),
+        metrics=tuple(
+            MetricColumns(
+                totals=_integers(table.column(metric.total)),
+                before=_integers(table.column(metric.before)) if metric.looks_back else None,
+            )
+            for metric in metrics
+        ),
+        multi_arm=dict(zip(doubled.column("arm").to_pylist(), doubled.column("seen_n").to_pylist(), strict=True)),
+        multi_arm_n=sum(doubled.column("units_n").to_pylist()),
+        fingerprint=_fingerprint(table),
+        sql=facts.compile(expression),
+    )
+
+
+def ended_days(*, first_at: int, until: int, time_zone: str) -> tuple[list[date], list[int]]:
+    """The calendar days from the first exposure on that ended by `until`, and when each ended (µs)."""
+    zone = ZoneInfo(time_zone)
+    day = datetime.fromtimestamp(first_at // MICROSECONDS, tz=zone).date()
+    days: list[date] = []
+    ends: list[int] = []
+    while True:
+        end = microseconds(datetime.combine(day + timedelta(days=1), time.min, tzinfo=zone))
+        if end > until:
+            return days, ends
+        days.append(day)
+        ends.append(end)
+        day += timedelta(days=1)
+
+
+def _integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.asarray(column.to_numpy(), dtype=np.int64)
+
+
+def _positions(column: pa.ChunkedArray, order: Sequence[str] | Sequence[int]) -> NDArray[np.int64]:
+    """Where each value stands in the order; ValueError for a value that the plan does not have."""
+    import numpy as np
+
+    encoded = column.combine_chunks().dictionary_encode()
+    found = encoded.dictionary.to_pylist()
+    unknown = [value for value in found if value not in order]
+    if unknown:
+        message = f"the facts hold {unknown[0]!r}, which the experiment does not have"
+        raise ValueError(message)
+    places = np.array([order.index(value) for value in found], dtype=np.int64)
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    return places[codes] if places.size else np.zeros(0, dtype=np.int64)
+
+
+def _fingerprint(table: pa.Table) -> str:
+    """SHA-256 over names and values in unit order: equal on every engine, whatever its chunks."""
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        digest.update(name.encode() + b"\0")
+        values = table.column(name).to_numpy()
+        if values.dtype == object:
+            digest.update("\0".join(values.tolist()).encode())
+        else:
+            digest.update(values.tobytes())
+    return digest.hexdigest()
