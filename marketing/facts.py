@@ -1,0 +1,190 @@
+"""The one event log as the lower apps see it: facts for experiments, interactions for the recommender.
+
+Only tasks and commands import this module: ibis and numpy have no place in the web process. The one exception is
+serving, which reads one person's history through `Interactions`; numpy is therefore imported where it is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from experiments.services.facts import DatabaseFacts
+from marketing.choices import Purpose
+from marketing.models import Event, EventType, ProfileAlias
+from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES
+from recommender.ports import InteractionChunk, RecentEvent
+
+if TYPE_CHECKING:
+    import ibis
+
+ORDER: Final = "Order Completed"
+REFUND: Final = "Order Refunded"
+CHUNK: Final = 100_000
+
+
+class EventFacts(DatabaseFacts):
+    """Exposures and events with one unit per person: merged profiles count for their winner."""
+
+    def exposures(self, *, experiment_key: str) -> ibis.Table:
+        """Return the exposures, with the unit as the profile's number."""
+        import ibis
+
+        seen = super().exposures(experiment_key=experiment_key)
+        seen = seen.mutate(unit=seen.unit.cast("int64"))
+        alias = ibis.table({"loser_id": "int64", "winner_id": "int64"}, name=ProfileAlias._meta.db_table)
+        joined = seen.left_join(alias, seen.unit == alias.loser_id)
+        return joined.select(
+            unit=ibis.coalesce(alias.winner_id, seen.unit), arm=seen.arm, phase=seen.phase, first_at=seen.first_at
+        )
+
+    def events(self, *, event_types: Sequence[str], properties: Sequence[str]) -> ibis.Table:
+        """Return the events of these types; a refund carries the moment of its order."""
+        names = dict(EventType.objects.using(self.using).filter(name__in=event_types).values_list("pk", "name"))
+        event = _event_table()
+        refunds = [pk for pk, name in names.items() if name == REFUND]
+        plain = {pk: name for pk, name in names.items() if pk not in refunds}
+        rows = _selected(event.filter(event.type_id.isin(list(plain) or [0])), event.at, plain, properties)
+        if not refunds:
+            return rows
+        order_type = EventType.objects.using(self.using).filter(name=ORDER).values_list("pk", flat=True).first()
+        refund = event.filter(event.type_id.isin(refunds))
+        order = event.filter((event.type_id == (order_type or 0)) & (event.order_id != ""))
+        placed = order.group_by(owner=order.profile_id, number=order.order_id).agg(placed_at=order.at.min())
+        import ibis
+
+        dated = refund.left_join(placed, (refund.profile_id == placed.owner) & (refund.order_id == placed.number))
+        dated = dated.mutate(at=ibis.coalesce(placed.placed_at, refund.at)).drop("owner", "number", "placed_at")
+        return rows.union(_selected(dated, dated.at, dict.fromkeys(refunds, REFUND), properties))
+
+
+def _event_table() -> ibis.Table:
+    import ibis
+    import ibis.expr.datatypes as dt
+
+    columns: dict[str, Any] = {
+        "profile_id": "int64",
+        "type_id": "int64",
+        "at": "int64",
+        "value": "int64",
+        "order_id": "string",
+        **dict.fromkeys(TEXT_PROPERTIES.values(), "string"),
+        "props": dt.JSON(binary=True),
+    }
+    return ibis.table(columns, name=Event._meta.db_table)
+
+
+def _selected(table: ibis.Table, at: Any, names: dict[int, str], properties: Sequence[str]) -> ibis.Table:
+    import ibis
+
+    # The names are literals over the interned numbers: no join in the hottest query.
+    kind = table.type_id.cases(*names.items(), else_="") if names else ibis.literal("")
+    columns = {
+        f"property_{name}": table[TEXT_PROPERTIES[name]].nullif("")
+        if name in TEXT_PROPERTIES
+        else table.props[name].str
+        for name in properties
+    }
+    return table.select(unit=table.profile_id, type=kind, at=at, value=table.value, **columns)
+
+
+class Interactions:
+    """What people did with items. Training sees only people who agreed to personalization."""
+
+    def interactions(self, *, since: int | None, until: int, event_types: Sequence[str]) -> Iterator[InteractionChunk]:
+        """Yield the events in [since, until) that name an item, in chunks in the order of their keys."""
+        types = dict(EventType.objects.filter(name__in=event_types).values_list("pk", "name"))
+        last = 0
+        while True:
+            rows = self._rows(types=types, since=since, until=until, after=last)
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield _chunk(rows, types)
+
+    @staticmethod
+    def _rows(*, types: dict[int, str], since: int | None, until: int, after: int) -> list[tuple[Any, ...]]:
+        places = ", ".join(["%s"] * len(types)) or "NULL"
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                SELECT e.id, e.profile_id, e.item, e.type_id, e.at, e.value, e.props
+                FROM marketing_event e WHERE e.id > %s AND +e.type_id IN ({places}) AND e.at >= %s AND e.at < %s
+                AND (e.item IS NOT NULL OR e.type_id IN (SELECT id FROM marketing_eventtype WHERE name = %s))
+                AND e.profile_id IN (
+                    SELECT c.profile_id FROM marketing_consent c WHERE c.purpose = %s AND c.granted AND NOT EXISTS (
+                        SELECT 1 FROM marketing_consent l WHERE l.profile_id = c.profile_id AND l.purpose = c.purpose
+                        AND (l.at > c.at OR (l.at = c.at AND l.id > c.id))
+                    )
+                )
+                ORDER BY e.id LIMIT %s
+                """,  # noqa: S608 - the places of parameters
+                (after, *types, 0 if since is None else since, until, ORDER, Purpose.PERSONALIZATION, CHUNK),
+            )
+            return list(cursor.fetchall())
+
+    def recent_items(self, *, user_id: str, event_types: Sequence[str], limit: int) -> Sequence[RecentEvent]:
+        """Return the newest events of one person that name an item, newest first."""
+        # An order of many items is one row: a few rows more are read than items are asked for, never fewer.
+        rows = self._history(user_id, event_types).order_by("-at", "-pk")[: max(limit, 0)]
+        events = [
+            RecentEvent(item_id=item, event_type=name, at=at, value=value)
+            for name, at, item_id, micro, props in rows
+            for item, value in items_of(item_id, micro, props)
+        ]
+        return events[:limit]
+
+    def seen_items(self, *, user_id: str, event_types: Sequence[str]) -> Sequence[str]:
+        """Return every distinct item of one person's events of these types."""
+        rows = self._history(user_id, event_types)
+        found = (item for _, _, item_id, micro, props in rows for item, _ in items_of(item_id, micro, props))
+        return list(dict.fromkeys(found))
+
+    @staticmethod
+    def _history(user_id: str, event_types: Sequence[str]) -> Any:
+        if not user_id.isdecimal():
+            return Event.objects.none()
+        mine = Event.objects.filter(profile_id=int(user_id), type__name__in=event_types)
+        return mine.annotate(name=F("type__name")).values_list("name", "at", "item", "value", "props")
+
+
+def items_of(item: str | None, micro: int | None, props: Any) -> list[tuple[str, float | None]]:
+    """Return (item, value in whole units) pairs of one event: its own item, or the products of an order."""
+    if item:
+        return [(item, None if micro is None else micro / MICRO)]
+    products = props.get("products") if isinstance(props, dict) else None
+    return [
+        (str(product.get("product_id") or product.get("sku")), _price(product))
+        for product in (products if isinstance(products, list) else ())
+        if isinstance(product, dict) and (product.get("product_id") or product.get("sku"))
+    ]
+
+
+def _price(product: dict[str, Any]) -> float | None:
+    price, quantity = product.get("price"), product.get("quantity", 1)
+    if isinstance(price, int | float) and isinstance(quantity, int | float):
+        return float(price * quantity)
+    return None
+
+
+def _chunk(rows: Sequence[tuple[Any, ...]], types: dict[int, str]) -> InteractionChunk:
+    import numpy as np
+
+    columns: tuple[list[Any], ...] = ([], [], [], [], [])
+    for _, profile_id, item, type_id, at, micro, props in rows:
+        decoded = json.loads(props) if item is None and isinstance(props, str) else props
+        for name, value in items_of(item, micro, decoded):
+            for column, one in zip(columns, (str(profile_id), name, types[type_id], at, value), strict=True):
+                column.append(one)
+    users, items, names, moments, values = columns
+    return InteractionChunk(
+        user_id=np.array(users, dtype=np.str_),
+        item_id=np.array(items, dtype=np.str_),
+        event_type=np.array(names, dtype=np.str_),
+        at=np.array(moments, dtype=np.int64),
+        value=np.array([np.nan if value is None else value for value in values], dtype=np.float64),
+    )
