@@ -99,7 +99,6 @@ def strategy_roll_back(request: HttpRequest, slug: str) -> HttpResponse:
 
 @login_required
 @permission_required("recommender.view_strategy", raise_exception=True)
-@permission_required("recommender.view_slate", raise_exception=True)
 @require_GET
 def user_detail(request: HttpRequest, user_id: str) -> HttpResponse:
     """History, the slate this person would get now with its reasons, and the slates they got."""
