@@ -8,6 +8,9 @@ from celery import shared_task
 from django.utils import timezone
 
 from marketing.errors import DemoIsBusy
+from marketing.models import Heartbeat
+from marketing.selectors.segments import refresh_order
+from marketing.services import drain, segments
 from marketing.services.demo import job
 
 log = logging.getLogger(__name__)
@@ -20,3 +23,32 @@ def remove_demo_world() -> None:
         job.remove(clock=timezone.now, report=lambda *_: None)
     except DemoIsBusy:
         log.warning("the demo world is being built or removed already")
+
+
+@shared_task
+def heartbeat() -> None:
+    """Say that beat and a worker are alive; `/healthz` and the home page read it."""
+    Heartbeat.objects.update_or_create(name="beat", defaults={"at": timezone.now()})
+
+
+@shared_task
+def drain_spool() -> None:
+    """Move what was collected into the database; the command is `drain`."""
+    drain.drain(at=timezone.now())
+
+
+@shared_task
+def refresh_segments() -> None:
+    """Refresh every segment, one after those that it depends on; the command is `refresh_segments`."""
+    for segment_id in refresh_order():
+        refresh_segment(segment_id)
+
+
+@shared_task
+def refresh_segment(segment_id: int) -> None:
+    """Refresh one segment; a failure is remembered on it, and the members of the last good refresh stay."""
+    try:
+        segments.refresh_segment(segment_id=segment_id, at=timezone.now())
+    except Exception as error:
+        log.exception("segment %s could not be refreshed", segment_id)
+        segments.record_failure(segment_id=segment_id, reason=f"{type(error).__name__}: {error}", at=timezone.now())

@@ -1,14 +1,40 @@
-"""Sources: where events come from."""
+"""Sources: where events come from, and the keys with which they may send."""
 
 from __future__ import annotations
 
+import hashlib
+import secrets
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from marketing.choices import SourceKind
-from marketing.models import Source
+from marketing.models import Source, WriteKey
+
+KEY_BYTES: Final = 32  # 256 random bits: a plain hash of it cannot be searched
+KEY_PREFIX: Final = "hk_"
+SHOWN: Final = 8  # characters of a key that people see in lists
 
 
 def ensure_source(*, name: str, kind: SourceKind, at: datetime) -> Source:
     """Return the source `name`, made if it is not there yet; an existing one keeps its kind."""
     source, _ = Source.objects.get_or_create(name=name, defaults={"kind": kind, "created_at": at})
     return source
+
+
+def issue_key(*, source: Source, scopes: Sequence[str], at: datetime) -> tuple[WriteKey, str]:
+    """Make a key and return it with its secret, which is kept nowhere: this is the only time it can be shown."""
+    secret = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+    key = WriteKey.objects.create(
+        source=source,
+        prefix=secret[:SHOWN],
+        sha256=hashlib.sha256(secret.encode()).hexdigest(),
+        scopes=list(scopes),
+        created_at=at,
+    )
+    return key, secret
+
+
+def revoke_key(*, key_id: int, at: datetime) -> bool:
+    """Make a key useless from now on; return whether it was in use."""
+    return bool(WriteKey.objects.filter(pk=key_id, revoked_at=None).update(revoked_at=at))

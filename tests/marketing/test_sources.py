@@ -1,0 +1,44 @@
+"""Write keys: shown once, kept as a hash, revocable."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from marketing.choices import SourceKind
+from marketing.models import Source, WriteKey
+from marketing.services.sources import ensure_source, issue_key, revoke_key
+from tests.factories.marketing import NOW, make_source
+
+pytestmark = pytest.mark.django_db
+
+
+def test_ensure_source__again__is_the_same_and_keeps_its_kind() -> None:
+    first = ensure_source(name="shop", kind=SourceKind.SERVER, at=NOW)
+    again = ensure_source(name="shop", kind=SourceKind.BROWSER, at=NOW)
+
+    assert first == again
+    assert Source.objects.get().kind == SourceKind.SERVER
+
+
+def test_issue_key__secret__is_returned_once_and_kept_as_a_hash() -> None:
+    key, secret = issue_key(source=make_source(), scopes=["collect"], at=NOW)
+    _, other = issue_key(source=make_source(), scopes=["collect"], at=NOW)
+
+    assert secret.startswith("hk_")
+    assert len(secret) > 40
+    assert secret != other
+    key.refresh_from_db()
+    assert key.sha256 == hashlib.sha256(secret.encode()).hexdigest()
+    assert secret not in str(WriteKey.objects.filter(pk=key.pk).values().get())
+    assert (str(key), key.scopes) == (f"{secret[:8]}…", ["collect"])
+
+
+def test_revoke_key__twice__counts_once() -> None:
+    key, _ = issue_key(source=make_source(), scopes=[], at=NOW)
+
+    assert revoke_key(key_id=key.pk, at=NOW)
+    assert not revoke_key(key_id=key.pk, at=NOW)
+    key.refresh_from_db()
+    assert key.revoked_at == NOW
