@@ -83,9 +83,10 @@ def _fresh_caches() -> Iterator[None]:
     from django.core.cache import cache
 
     from experiments.selectors import clear_config_cache
+    from marketing.selectors.campaigns import clear_config_cache as forget_campaigns
 
-    for forget in (cache.clear, clear_config_cache):
+    for forget in (cache.clear, clear_config_cache, forget_campaigns):
         forget()
     yield
-    for forget in (cache.clear, clear_config_cache):
+    for forget in (cache.clear, clear_config_cache, forget_campaigns):
         forget()

@@ -41,6 +41,19 @@ class Attention:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """How many people of an arm came so far, as of the last refresh."""
+
+    people: int
+    of: int
+
+    @property
+    def share(self) -> float | None:
+        """None while nobody was exposed."""
+        return self.people / self.of if self.of else None
+
+
+@dataclass(frozen=True, slots=True)
 class FunnelRow:
     """One arm from exposure to order; None where nothing was counted yet."""
 
@@ -48,8 +61,8 @@ class FunnelRow:
     name: str
     is_control: bool
     exposed: int
-    clicked: int | None
-    converted: int | None
+    clicked: Stage | None
+    ordered: Stage | None
 
 
 def running_cards() -> list[CampaignCard]:
@@ -96,7 +109,7 @@ def first_comparison(report: ExperimentReport | None) -> ComparisonReport | None
 def funnel(*, campaign: Campaign, report: ExperimentReport | None) -> list[FunnelRow]:
     """Return the funnel by arm: live counts of people exposed, clicks and orders as of the last refresh."""
     exposed = exposed_counts(experiment_key=campaign.experiment_key) if campaign.experiment_key else {}
-    clicked, converted = _people(report, "click_rate"), _people(report, "conversion")
+    clicked, ordered = _stages(report, "click_rate"), _stages(report, "conversion")
     return [
         FunnelRow(
             key=arm.key,
@@ -104,17 +117,17 @@ def funnel(*, campaign: Campaign, report: ExperimentReport | None) -> list[Funne
             is_control=arm.is_control,
             exposed=exposed.get(arm.key, 0),
             clicked=clicked.get(arm.key),
-            converted=converted.get(arm.key),
+            ordered=ordered.get(arm.key),
         )
         for arm in campaign.arms.order_by("position")
     ]
 
 
-def _people(report: ExperimentReport | None, key: str) -> dict[str, int]:
-    metric: MetricReport | None = (
-        next((found for found in report.metrics if found.key == key), None) if report else None
-    )
-    return {arm.arm: arm.nonzero_so_far_n for arm in metric.arms} if metric is not None else {}
+def _stages(report: ExperimentReport | None, key: str) -> dict[str, Stage]:
+    metrics: tuple[MetricReport, ...] = report.metrics if report is not None else ()
+    metric = next((found for found in metrics if found.key == key), None)
+    arms = metric.arms if metric is not None else ()
+    return {arm.arm: Stage(people=arm.nonzero_so_far_n, of=arm.exposed_n) for arm in arms}
 
 
 def _with_reports(campaigns: list[Campaign]) -> list[CampaignCard]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from django.core.cache import cache
 from django.db.models import Exists, OuterRef, QuerySet, Subquery, Value
 from django.db.models.fields import BooleanField
 
 from marketing.choices import IdentityKind, Outside, Purpose
 from marketing.models import Consent, Identity, Membership, Profile, ProfileAlias
 from marketing.selectors.campaigns import CampaignConfig
+
+REACH_SECONDS: Final = 60
+"""Counting consents over millions of people is not done for every look at a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +89,29 @@ def outside(*, visitor: Visitor, person: Person | None, campaign: CampaignConfig
 
 
 def reachable(*, segment_id: int | None, purposes: tuple[str, ...]) -> int:
-    """Return how many people a campaign with this segment and these consents can address."""
-    people = Profile.objects.filter(merged_into__isnull=True)
+    """Return how many people a campaign with this segment and these consents can address, at most a minute old."""
+    key = f"reachable:{segment_id}:{','.join(sorted(purposes))}"
+    known: int | None = cache.get(key)
+    if known is None:
+        known = _count_reachable(segment_id, purposes)
+        cache.set(key, known, REACH_SECONDS)
+    return known
+
+
+def _count_reachable(segment_id: int | None, purposes: tuple[str, ...]) -> int:
+    people = Profile.objects.living()
     if segment_id is not None:
         people = people.filter(Exists(Membership.objects.filter(segment_id=segment_id, profile_id=OuterRef("pk"))))
     for purpose in purposes:
-        people = people.annotate(**{f"has_{purpose}": _granted(purpose)}).filter(**{f"has_{purpose}": True})
+        people = people.filter(Exists(_agreed(purpose)))
     return people.count()
+
+
+def _agreed(purpose: str) -> QuerySet[Consent]:
+    """Return the outer profile's newest word on the purpose if it is a yes."""
+    later = Consent.objects.filter(profile_id=OuterRef("profile_id"), purpose=purpose).order_by("-at", "-pk")
+    newest = Consent.objects.filter(profile_id=OuterRef("pk"), purpose=purpose, granted=True)
+    return newest.filter(pk=Subquery(later.values("pk")[:1]))
 
 
 def _profiles(visitor: Visitor) -> QuerySet[Profile]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from marketing.choices import CampaignStatus
@@ -58,20 +58,18 @@ class CampaignDraft:
     is_demo: bool = False
 
 
+@transaction.atomic
 def create_campaign(*, draft: CampaignDraft, at: datetime, actor: User | None = None) -> Campaign:
     """Store a draft."""
     _refuse_nonsense(draft)
-    try:
-        with transaction.atomic():
-            campaign = Campaign.objects.create(
-                slug=draft.slug, created_at=at, owner=actor, is_demo=draft.is_demo, **_columns(draft)
-            )
-            _store_arms(campaign, draft.arms, at=at, actor=actor)
-            log_change(campaign=campaign, transition="create", at=at, actor=actor)
-    except IntegrityError as error:
-        if Campaign.objects.filter(slug=draft.slug).exists():
-            raise InvalidCampaign(f"There is a campaign {draft.slug!r} already.") from error
-        raise
+    campaign, is_new = Campaign.objects.get_or_create(
+        slug=draft.slug,
+        defaults={"created_at": at, "owner": actor, "is_demo": draft.is_demo, **_columns(draft)},
+    )
+    if not is_new:
+        raise InvalidCampaign(f"There is a campaign {draft.slug!r} already.")
+    _store_arms(campaign, draft.arms, at=at, actor=actor)
+    log_change(campaign=campaign, transition="create", at=at, actor=actor)
     return campaign
 
 

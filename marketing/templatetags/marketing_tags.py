@@ -5,12 +5,15 @@ from __future__ import annotations
 from django import template
 from django.conf import settings
 from django.utils.formats import number_format
+from django.utils.translation import gettext_lazy
 
+from marketing.services.lifecycle import TRANSITIONS
 from recommender.reports import Reason
 from recommender.selectors import reason_text
 
 register = template.Library()
 MICRO = 1_000_000
+DRAFTING = {"create": gettext_lazy("Made"), "revise": gettext_lazy("Changed")}
 
 
 @register.filter
@@ -25,3 +28,10 @@ def money(micro: int | None, currency: str = "") -> str:
 def reason(given: Reason) -> str:
     """Return in words why an item was recommended."""
     return str(reason_text(reason=given))
+
+
+@register.filter
+def transition(name: str) -> str:
+    """Return the word for a row of a campaign's change log."""
+    rule = TRANSITIONS.get(name)
+    return str(rule.label if rule is not None else DRAFTING.get(name, name))

@@ -27,6 +27,7 @@ from marketing.models import Campaign
 from marketing.selectors.campaigns import activity, arm_config, arms_of, get_campaign, list_campaigns, page_config
 from marketing.selectors.dashboard import cards_of, first_comparison, funnel, status_counts
 from marketing.services import lifecycle
+from marketing.services.audience import reachable
 from marketing.services.campaigns import DEFAULT_PURPOSES, create_campaign, draft_of, revise_campaign
 from marketing.services.checks import launch_checks, sample_size
 from marketing.services.previews import preview, preview_draft, seats
@@ -117,6 +118,7 @@ def campaign_detail(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         **_result(campaign),
         "arms": arms_of(campaign=campaign),
+        "reach": reachable(segment_id=campaign.segment_id, purposes=tuple(campaign.consent_purposes)),
         "activity": activity(campaign=campaign),
         "transitions": lifecycle.available(campaign=campaign),
         "checks": launch_checks(draft=draft_of(campaign=campaign)) if campaign.status == CampaignStatus.DRAFT else (),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_launch_checks__complete_draft__are_all_done() -> None:
         ({"baseline": 0.0}, "duration"),
     ],
 )
-def test_launch_checks__one_thing_wrong__is_named(change: dict, code: str) -> None:  # type: ignore[type-arg]  # parameters of a test
+def test_launch_checks__one_thing_wrong__is_named(change: dict[str, Any], code: str) -> None:
     assert code in blocked(make_draft(**change))
 
 

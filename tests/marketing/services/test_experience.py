@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
+
+from experiments.selectors import exposed_counts
+from experiments.services import decision
+from experiments.services import lifecycle as experiments
+from experiments.services.privacy import export
+from marketing.choices import Outside, Purpose
+from marketing.errors import UnknownCampaign
+from marketing.models import Campaign
+from marketing.selectors.campaigns import clear_config_cache
+from marketing.services import experience, lifecycle
+from marketing.services.audience import Visitor
+from marketing.services.experience import serve
+from recommender.errors import UnknownStrategy
+from recommender.models import Slate
+from tests.factories.campaigns import CONTROL, PERSONAL, make_campaign, make_members, make_visitor
+from tests.factories.marketing import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+def exposed(campaign: Campaign) -> int:
+    return sum(exposed_counts(experiment_key=campaign.experiment_key).values())
+
+
+def test_serve__eligible_person__is_exposed_once_and_keeps_the_arm() -> None:
+    campaign = make_campaign()
+    profile, visitor = make_visitor()
+    shown = [serve(slug=campaign.slug, visitor=visitor, at=NOW) for _ in range(3)]
+    assert {one.arm.key for one in shown} <= {"control", "personal"}
+    assert len({one.arm.key for one in shown}) == 1
+    assert all(one.is_exposed and one.outside is None for one in shown)
+    counts = exposed_counts(experiment_key=campaign.experiment_key)
+    assert counts[shown[0].arm.key] == 1
+    assert sum(counts.values()) == 1
+    exported = export(unit_type="profile", unit_id=str(profile.pk))
+    assert "analytics" in str(exported)
+
+
+def test_serve__many_people__both_arms_are_shown() -> None:
+    campaign = make_campaign()
+    arms = {serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW).arm.key for _ in range(24)}
+    assert arms == {"control", "personal"}
+
+
+def test_serve__in_an_arm__the_slate_carries_experiment_arm_and_campaign() -> None:
+    campaign = make_campaign()
+    _profile, visitor = make_visitor()
+    shown = serve(slug=campaign.slug, visitor=visitor, at=NOW)
+    assert shown.recommendation is not None
+    assert len(shown.recommendation.items) == 4
+    assert dict(shown.recommendation.context) == {
+        "campaign": campaign.slug,
+        "arm": shown.arm.key,
+        "experiment": campaign.experiment_key,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"suspicion": "bot"}, Outside.BOT),
+        ({"suspicion": "prefetch"}, Outside.BOT),
+        ({"opts_out": True}, Outside.PRIVACY_SIGNAL),
+        ({"anonymous_id": ""}, Outside.NO_VISITOR),
+    ],
+)
+def test_serve__outside__default_experience_and_no_exposure(change: dict[str, Any], reason: Outside) -> None:
+    campaign = make_campaign()
+    visitor = replace(make_visitor()[1], **change)
+    shown = serve(slug=campaign.slug, visitor=visitor, at=NOW)
+    assert (shown.outside, shown.arm.key, shown.is_exposed) == (reason, "control", False)
+    assert exposed(campaign) == 0
+    assert not Slate.objects.exists()
+
+
+def test_compliance_24__no_consent__default_outside_the_experiment_in_no_arm() -> None:
+    campaign = make_campaign()
+    _profile, visitor = make_visitor(purposes=(Purpose.ANALYTICS,))
+    shown = serve(slug=campaign.slug, visitor=visitor, at=NOW)
+    assert shown.outside == Outside.NO_CONSENT
+    assert exposed(campaign) == 0
+
+
+def test_serve__not_in_the_segment__is_not_randomized() -> None:
+    member, visitor = make_visitor()
+    campaign = make_campaign(segment_id=make_members(member).pk)
+    assert serve(slug=campaign.slug, visitor=visitor, at=NOW).is_exposed
+    stranger = serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW)
+    assert stranger.outside == Outside.NOT_IN_SEGMENT
+    assert exposed(campaign) == 1
+
+
+def test_serve__paused__everybody_gets_the_default() -> None:
+    campaign = make_campaign()
+    _profile, visitor = make_visitor()
+    serve(slug=campaign.slug, visitor=visitor, at=NOW)
+    lifecycle.pause(campaign_id=campaign.pk, at=NOW)
+    clear_config_cache()
+    shown = serve(slug=campaign.slug, visitor=visitor, at=NOW)
+    assert (shown.outside, shown.arm.key) == (Outside.NOT_RUNNING, "control")
+
+
+def test_serve__experiment_stopped_by_an_analyst__default_and_no_exposure() -> None:
+    campaign = make_campaign()
+    experiments.stop(experiment_key=campaign.experiment_key, at=NOW)
+    shown = serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW)
+    assert shown.outside == Outside.NOT_ASSIGNED
+    assert exposed(campaign) == 0
+
+
+def test_serve__shipped__everybody_gets_the_shipped_arm_without_exposure() -> None:
+    campaign = make_campaign()
+    decision.decide(
+        experiment_key=campaign.experiment_key, outcome="ship", arm_key="personal", reason="It won.", at=NOW
+    )
+    shown = [serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW) for _ in range(8)]
+    assert {one.arm.key for one in shown} == {"personal"}
+    assert not any(one.is_exposed for one in shown)
+    assert exposed(campaign) == 0
+    assert shown[0].recommendation is not None
+    assert "experiment" not in shown[0].recommendation.context
+
+
+def test_serve__exposure_refused__nobody_sees_an_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = make_campaign()
+    monkeypatch.setattr(experience, "_expose", lambda *args: False)
+    shown = serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW)
+    assert (shown.outside, shown.arm.key) == (Outside.NOT_RECORDED, "control")
+
+
+def test_serve__database_fails__default_experience(monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = make_campaign()
+
+    def fail(**kwargs: object) -> None:
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr(experience, "record_many", fail)
+    shown = serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW)
+    assert (shown.outside, shown.recommendation, shown.arm.key) == (Outside.NOT_RECORDED, None, "control")
+
+
+def test_serve__recommender_fails__the_creative_shows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = make_campaign()
+
+    def fail(**kwargs: object) -> None:
+        raise UnknownStrategy("gone")
+
+    monkeypatch.setattr(experience, "recommend", fail)
+    shown = serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW)
+    assert shown.is_exposed
+    assert shown.recommendation is None
+
+
+def test_serve__arm_without_strategy__asks_for_nothing() -> None:
+    plain = (replace(CONTROL, strategy=""), replace(PERSONAL, strategy=""))
+    campaign = make_campaign(arms=plain)
+    assert serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW).recommendation is None
+
+
+def test_serve__unknown_campaign__says_so() -> None:
+    with pytest.raises(UnknownCampaign):
+        serve(slug="nowhere", visitor=Visitor(), at=NOW)
+
+
+def test_serve__warm__at_most_eight_queries() -> None:
+    campaign = make_campaign()
+    for _ in range(12):
+        serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW)
+    _profile, visitor = make_visitor()
+    with CaptureQueriesContext(connection) as captured:
+        assert serve(slug=campaign.slug, visitor=visitor, at=NOW).is_exposed
+    # The test's own transaction turns the service's transaction into save points, which a server has not.
+    queries = [query["sql"] for query in captured.captured_queries if "SAVEPOINT" not in query["sql"]]
+    assert 5 <= len(queries) <= 8
+
+
+def test_serve__emergency_stop__acts_without_a_restart() -> None:
+    campaign = make_campaign()
+    _profile, visitor = make_visitor()
+    serve(slug=campaign.slug, visitor=visitor, at=NOW)
+    lifecycle.emergency_stop(campaign_id=campaign.pk, at=NOW)
+    clear_config_cache()
+    assert serve(slug=campaign.slug, visitor=visitor, at=NOW).outside == Outside.NOT_RUNNING
