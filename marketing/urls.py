@@ -1,0 +1,38 @@
+"""The addresses of marketing: `DATA` is people, events and segments; `CAMPAIGNS` is campaigns and public pages."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, path
+
+from marketing.views import campaigns, demo, experience, home, shop, tracking
+
+app_name = "marketing"
+
+DATA: list[URLPattern] = []
+
+CAMPAIGNS = [
+    path("", home.home, name="home"),
+    path("campaigns/", campaigns.campaign_list, name="campaign-list"),
+    path("campaigns/new/", campaigns.campaign_create, name="campaign-create"),
+    path("campaigns/panel/", campaigns.campaign_panel, name="campaign-panel"),
+    path("campaigns/<slug:slug>/", campaigns.campaign_detail, name="campaign-detail"),
+    path("campaigns/<slug:slug>/edit/", campaigns.campaign_edit, name="campaign-edit"),
+    path("campaigns/<slug:slug>/result/", campaigns.campaign_result, name="campaign-result"),
+    path("campaigns/<slug:slug>/preview/<slug:arm_key>/", campaigns.campaign_preview, name="campaign-preview"),
+    path("campaigns/<slug:slug>/do/<slug:name>/", campaigns.campaign_transition, name="campaign-transition"),
+    path("c/<slug:slug>/", experience.page, name="page"),
+    path("c/<slug:slug>/slot/", experience.slot, name="page-slot"),
+    path("r/<str:token>/", tracking.follow, name="follow"),
+    path("shop/", shop.shop, name="shop"),
+    path("shop/-/be/", shop.be, name="shop-be"),
+    path("shop/-/consent/", shop.consent, name="consent"),
+    path("shop/-/buy/<path:item_id>/", shop.buy, name="shop-buy"),
+    path("shop/<path:item_id>/", shop.item, name="shop-item"),
+]
+
+DEMO = [
+    path("demo/progress/", demo.demo_progress, name="demo-progress"),
+    path("demo/remove/", demo.demo_remove, name="demo-remove"),
+]
+
+urlpatterns = [*DEMO, *DATA, *CAMPAIGNS]
