@@ -359,7 +359,7 @@ def _lift(
     if lift_method == LiftMethod.LOG_RATIO:
         unit = absolute.control
         lower, upper, p = test.apply(relative.log_ratio, relative.log_error, unit)
-        return np.expm1(lower), np.expm1(upper), p
+        return np.where(np.isinf(lower), lower, np.expm1(lower)), np.expm1(upper), p
     if lift_method == LiftMethod.LINEAR:
         error = relative.log_error * (1 + relative.lift)
         return test.apply(relative.lift, error, absolute.control)

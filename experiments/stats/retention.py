@@ -81,8 +81,8 @@ def count_retained(result: Retention, arms: ArrayLike, n_arms: int) -> Retention
     """
     labels: NDArray[Any] = np.asarray(arms)
     return RetentionCounts(
-        retained=np.bincount(labels, weights=result.retained.astype(np.float64), minlength=n_arms),
-        mature=np.bincount(labels, weights=result.mature.astype(np.float64), minlength=n_arms),
+        retained=np.bincount(labels[result.retained], minlength=n_arms).astype(np.float64),
+        mature=np.bincount(labels[result.mature], minlength=n_arms).astype(np.float64),
     )
 
 
