@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
 
 class ExperimentQuerySet(models.QuerySet["Experiment"]):
-    def running(self) -> ExperimentQuerySet:
-        return self.filter(status=ExperimentStatus.RUNNING)
-
     def live(self) -> ExperimentQuerySet:
         """Running or paused: the traffic space of their layer is taken."""
         return self.filter(status__in=[ExperimentStatus.RUNNING, ExperimentStatus.PAUSED])

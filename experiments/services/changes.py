@@ -31,12 +31,9 @@ def record_change(*, experiment: Experiment, transition: str, actor: User | None
     transaction.on_commit(clear_config_cache)
 
 
-def touch(*, experiment: Experiment, status: str | None = None) -> bool:
+def touch(*, experiment: Experiment, status: str) -> bool:
     """Take the row and count a change; False if the status is not `status` any more."""
-    rows = Experiment.objects.filter(pk=experiment.pk)
-    if status is not None:
-        rows = rows.filter(status=status)
-    return rows.update(version=F("version") + 1) == 1
+    return Experiment.objects.filter(pk=experiment.pk, status=status).update(version=F("version") + 1) == 1
 
 
 def snapshot_of(experiment: Experiment) -> dict[str, Any]:

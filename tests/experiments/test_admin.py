@@ -128,6 +128,7 @@ def test_action__possible__done_through_the_service(chief: Client, before: str, 
 
 def test_action__some_impossible__reasons_named_and_the_others_done(chief: Client) -> None:
     good, bad = make_experiment(), make_experiment(metrics=(), name="No goal")
+    assert _act(chief, "start", bad) == ["No goal: Choose the primary metric, the one that decides."]
     shown = _act(chief, "start", good, bad)
     assert "No goal: Choose the primary metric, the one that decides." in shown
     assert "1 experiment changed." in shown
