@@ -27,7 +27,7 @@ MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 
 
 class IdIndex:
-    """Maps string ids to consecutive int32 indices in order of first sight."""
+    """Maps string ids to consecutive int32 indices, chunk by chunk."""
 
     __slots__ = ("_codes",)
 
@@ -193,10 +193,11 @@ class DatasetBuilder:
             np.concatenate([np.empty(0, dtype=kind), *(chunk[column] for chunk in self._columns)])
             for column, kind in enumerate((np.int32, np.int32, np.float32, np.int64))
         )
+        user_ids, users = _canonical(self._users.names(), users)
+        names, items = _canonical(self._items.names(), items)
         order = np.lexsort((items, at, users))
-        names = self._items.names()
         return Dataset(
-            user_ids=self._users.names(),
+            user_ids=user_ids,
             item_ids=names,
             users=users[order],
             items=items[order],
@@ -205,6 +206,14 @@ class DatasetBuilder:
             explicit=self.explicit,
             tokens=tuple(tuple(tokens.get(name, ())) for name in names.tolist()) if tokens else (),
         )
+
+
+def _canonical(names: NDArray[np.str_], codes: NDArray[np.int32]) -> tuple[NDArray[np.str_], NDArray[np.int32]]:
+    """Ids in sorted order, so that a data set does not depend on the order in which its chunks came."""
+    order = np.argsort(names, kind="stable")
+    rank = np.empty(names.size, dtype=np.int32)
+    rank[order] = np.arange(names.size, dtype=np.int32)
+    return names[order], rank[codes]
 
 
 def to_csr(

@@ -212,7 +212,7 @@ def test_load_dataset__other_event_types_and_weights__left_out(shop: None) -> No
     dataset = load_dataset(since=None, until=NOW_US)
     assert dataset.n_interactions == len(FakeInteractions.rows) - 1
     assert set(np.unique(dataset.weights)) == {1.0, 3.0, 5.0}
-    assert "category=shelf 0" in dataset.tokens[0]
+    assert "category=shelf 0" in dataset.tokens[1]
     assert fingerprint(dataset) == fingerprint(load_dataset(since=None, until=NOW_US))
     assert fingerprint(dataset) != fingerprint(load_dataset(since=None, until=NOW_US - 35 * DAY_US))
 
