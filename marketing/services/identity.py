@@ -21,6 +21,7 @@ from marketing.models import (
     ProfileAlias,
     ProfileTrait,
 )
+from marketing.services.allocation import insert_profiles
 from marketing.services.consent import refresh_marketing_ok
 from marketing.services.summaries import rebuild_summaries
 
@@ -79,6 +80,21 @@ def undo_merge(*, merge_id: int, at: datetime) -> None:
     refresh_marketing_ok(profile_ids=[winner.pk, loser.pk])
     row.undone_at = at
     row.save(update_fields=["undone_at"])
+
+
+@transaction.atomic
+def split_identity(*, identity_id: int, at: datetime) -> Profile:
+    """Give one identity a profile of its own, and its events with it: a device that was shared, after all."""
+    identity = Identity.objects.select_for_update().get(pk=identity_id)
+    old_id = identity.profile_id
+    if not Identity.objects.filter(profile=old_id).exclude(pk=identity.pk).exists():
+        raise CannotMerge(f"{identity} is its profile's only identity")
+    old = Profile.objects.get(pk=old_id)
+    (new_id,) = insert_profiles(count=1, is_demo=old.is_demo, at=at)
+    Identity.objects.filter(pk=identity.pk).update(profile_id=new_id)
+    Event.objects.filter(profile=old_id, identity=identity).update(profile_id=new_id)
+    rebuild_summaries(profile_ids=[old_id, new_id])
+    return Profile.objects.get(pk=new_id)
 
 
 def _locked(winner_id: int, loser_id: int) -> tuple[Profile, Profile]:

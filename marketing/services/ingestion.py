@@ -203,11 +203,10 @@ def _exposure_row(message: Message, person: Person, source: Source) -> ExposureR
     unit_type = str(props.get("unit_type") or "profile")
     unit_id = str(person.profile_id)
     if unit_type == IdentityKind.ANONYMOUS:
-        visitor = message.also if message.also is not None else message.identity
-        unit_id = visitor[1] if visitor is not None and visitor[0] == IdentityKind.ANONYMOUS else ""
+        known = (message.identity, *message.also)
+        unit_id = next((key[1] for key in known if key is not None and key[0] == IdentityKind.ANONYMOUS), "")
     elif unit_type == IdentityKind.USER_ID:
-        known = message.identity
-        unit_id = known[1] if known is not None and known[0] == IdentityKind.USER_ID else ""
+        unit_id = message.identity[1] if message.identity and message.identity[0] == IdentityKind.USER_ID else ""
     phase = props.get("phase", 1)
     return ExposureRow(
         experiment_key=str(props.get("experiment_id", "")),

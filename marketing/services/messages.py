@@ -47,8 +47,8 @@ class Message:
     event: str = ""
     identity: IdentityKey | None = None
     profile_id: int | None = None
-    also: IdentityKey | None = None
-    """A second identity of the same person, to be joined with the first."""
+    also: tuple[IdentityKey, ...] = ()
+    """Further identities of the same person, to be joined with the first."""
     is_alias: bool = False
     item: str | None = None
     amount: Decimal | float | None = None
@@ -85,7 +85,7 @@ def parse(message: Any, *, received_at: datetime, kind: str) -> Message:
         previous = _text(message.get("previousId"), name="previousId", longest=MAX_IDENTITY)
         if not previous:
             raise BadMessage("previousId is missing")
-        parsed.also = (IdentityKind.ANONYMOUS, previous)
+        parsed.also = ((IdentityKind.ANONYMOUS, previous),)
         parsed.is_alias = True
     else:
         raise BadMessage(f"type must be track, page, screen, identify, alias or group, got {type_!r:.40}")
@@ -95,34 +95,39 @@ def parse(message: Any, *, received_at: datetime, kind: str) -> Message:
 def _identify(parsed: Message, message: Mapping[str, Any], kind: str) -> None:
     user = _text(message.get("userId"), name="userId", longest=MAX_IDENTITY)
     visitor = _text(message.get("anonymousId"), name="anonymousId", longest=MAX_IDENTITY)
-    if user:
-        parsed.identity = (IdentityKind.USER_ID, user)
-        if visitor:
-            parsed.also = (IdentityKind.ANONYMOUS, visitor)
-        return
-    if visitor:
-        parsed.identity = (IdentityKind.ANONYMOUS, visitor)
-        return
-    if kind in _INSIDE and type(message.get("profileId")) is int:
-        parsed.profile_id = message["profileId"]
-        return
-    other = _other_identity(message, kind)
-    if other is None:
-        raise BadMessage("neither userId nor anonymousId")
-    parsed.identity = other
-
-
-def _other_identity(message: Mapping[str, Any], kind: str) -> IdentityKey | None:
-    """The identity in `context.identity`; a browser could name anybody's address there, so it may not."""
     context = message.get("context")
-    given = context.get("identity") if isinstance(context, Mapping) else None
-    if kind == SourceKind.BROWSER or not isinstance(given, Mapping):
-        return None
-    identity_kind = given.get("kind")
-    value = _text(given.get("value"), name="identity", longest=MAX_IDENTITY)
-    if identity_kind not in IdentityKind.values or not value:
-        raise BadMessage("context.identity needs a known kind and a value")
-    return (identity_kind, normalized(identity_kind, value))
+    found: list[IdentityKey] = []
+    if user:
+        found.append((IdentityKind.USER_ID, user))
+    if type(context) is dict and kind != SourceKind.BROWSER and ("identity" in context or "identities" in context):
+        found += _other_identities(context)
+    if visitor:
+        found.append((IdentityKind.ANONYMOUS, visitor))
+    if found:
+        parsed.identity = found[0]
+        parsed.also = tuple(found[1:])
+    elif kind in _INSIDE and type(message.get("profileId")) is int:
+        parsed.profile_id = message["profileId"]
+    else:
+        raise BadMessage("neither userId nor anonymousId")
+
+
+def _other_identities(context: Mapping[str, Any]) -> list[IdentityKey]:
+    """The identities in `context`, from servers only: a browser could name anybody's address there."""
+    given = context.get("identities", [])
+    listed = [
+        *(given if isinstance(given, list) else [given]),
+        *([context["identity"]] if "identity" in context else []),
+    ]
+    found = []
+    for one in listed:
+        if not isinstance(one, Mapping):
+            raise BadMessage("context.identity needs a known kind and a value")
+        value = _text(one.get("value"), name="identity", longest=MAX_IDENTITY).strip()
+        if one.get("kind") not in IdentityKind.values or not value:
+            raise BadMessage("context.identity needs a known kind and a value")
+        found.append((str(one["kind"]), normalized(one["kind"], value)))
+    return found
 
 
 def normalized(kind: str, value: str) -> str:

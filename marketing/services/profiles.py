@@ -13,9 +13,9 @@ from django.db import connection, transaction
 from marketing.choices import Sensitivity, TraitType
 from marketing.models import Identity, Profile, Source, TraitDefinition
 from marketing.segmentation.clock import to_micros
+from marketing.services.allocation import insert_profiles
 from marketing.services.bulk import insert_new
 from marketing.services.messages import IdentityKey, normalized
-from marketing.services.resolution import insert_profiles
 from marketing.services.traits import Statement, apply
 
 

@@ -11,8 +11,6 @@ Rules, in this order; the batch is read in its own order:
 
 from __future__ import annotations
 
-import uuid
-import zlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,12 +20,11 @@ from django.db import connection
 
 from marketing.choices import STRONG_IDENTITY_KINDS, IdentityKind, MergeReason, SourceKind
 from marketing.models import Identity, Profile
-from marketing.models.profile import SAMPLE_BUCKETS
+from marketing.services.allocation import insert_profiles
 from marketing.services.bulk import insert_new, select_by
 from marketing.services.identity import merge
 from marketing.services.messages import IdentityKey, Message
 
-SAMPLE_SALT: Final = b"holdout-sample"
 _MAY_RENAME: Final = frozenset((SourceKind.SERVER, SourceKind.IMPORT, SourceKind.INTERNAL, SourceKind.DEMO))
 
 
@@ -54,11 +51,6 @@ class People:
         return self.by_profile.get(message.profile_id)
 
 
-def sample_bucket(public_id: uuid.UUID) -> int:
-    """Return the profile's place in samples and previews; it has nothing to do with any experiment's bucket."""
-    return zlib.crc32(public_id.bytes, zlib.crc32(SAMPLE_SALT)) % SAMPLE_BUCKETS
-
-
 def find(keys: Collection[IdentityKey]) -> dict[IdentityKey, Person]:
     """Return the identities among `keys` that exist."""
     by_kind: dict[str, set[str]] = {}
@@ -80,9 +72,10 @@ def resolve(*, messages: Sequence[Message], source_kind: str, at: datetime) -> P
     """Return the people of a batch; unknown ones are made, one person's profiles are merged."""
     plan = _Plan(trusted=source_kind in _MAY_RENAME)
     pairs = _pairs(messages)
-    wanted = {key for message in messages for key in (message.identity, message.also) if key is not None}
+    wanted = {message.identity for message in messages if message.identity is not None}
+    wanted |= {key for message in messages for key in message.also}
     if plan.trusted:
-        wanted |= {(IdentityKind.USER_ID, message.also[1]) for message in messages if message.is_alias and message.also}
+        wanted |= {(IdentityKind.USER_ID, key[1]) for message in messages if message.is_alias for key in message.also}
     known = find(wanted)
     plan.owner = {key: person.profile_id for key, person in known.items()}
     joined = {plan.owner[key] for pair in pairs for key in (pair.one, pair.other) if key in plan.owner}
@@ -95,7 +88,7 @@ def resolve(*, messages: Sequence[Message], source_kind: str, at: datetime) -> P
     created = _make(plan, known, is_demo=source_kind == SourceKind.DEMO, at=at)
     for winner, loser, reason in plan.merges:
         merge(winner_id=winner, loser_id=loser, reason=reason, at=at)
-    if plan.merges or created:
+    if plan.merges or plan.owner.keys() - known.keys():
         known = find(wanted)
     return People(
         by_key=known,
@@ -114,9 +107,10 @@ class _Pair:
 
 def _pairs(messages: Iterable[Message]) -> list[_Pair]:
     unique = {
-        _Pair(message.identity, message.also, message.is_alias): None
+        _Pair(message.identity, other, message.is_alias): None
         for message in messages
-        if message.identity is not None and message.also is not None
+        if message.identity is not None
+        for other in message.also
     }
     return list(unique)
 
@@ -205,34 +199,6 @@ def _make(plan: _Plan, known: dict[IdentityKey, Person], *, is_demo: bool, at: d
         # Another process was faster with one of them: what we made for it belongs to nobody.
         Profile.objects.filter(pk__in=made.values(), identities__isnull=True).delete()
     return len(made)
-
-
-def insert_profiles(*, count: int, is_demo: bool, at: datetime) -> list[int]:
-    """Make empty profiles and return their keys."""
-    if not count:
-        return []
-    public = [uuid.uuid4() for _ in range(count)]
-    stamp = connection.ops.adapt_datetimefield_value(at)
-    as_text = connection.features.has_native_uuid_field
-    rows = [
-        (str(one) if as_text else one.hex, "", "", "", "", 0, 0, False, sample_bucket(one), is_demo, stamp)
-        for one in public
-    ]
-    columns = (
-        "public_id",
-        "email",
-        "country",
-        "language",
-        "timezone",
-        "orders_n",
-        "revenue",
-        "marketing_ok",
-        "sample_bucket",
-        "is_demo",
-        "created_at",
-    )
-    ids = insert_new(model=Profile, columns=columns, rows=rows, key="public_id")
-    return [ids[one if as_text else one.hex] for one in public]
 
 
 def _by_profile(profiles: Collection[int]) -> dict[int, Person]:
