@@ -42,12 +42,13 @@ PER_PAGE = 25
 def campaign_list(request: HttpRequest) -> HttpResponse:
     """List campaigns with their state and verdict."""
     status = request.GET.get("status", "")
+    counts = status_counts()
     page = Paginator(list_campaigns(status=status), PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "cards": cards_of(list(page.object_list)),
         "status": status,
-        "counts": [(choice, status_counts()[choice.value]) for choice in CampaignStatus],
+        "counts": [(choice, counts[choice.value]) for choice in CampaignStatus],
     }
     return render(request, "marketing/campaigns/list.html", context)
 
