@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 
 from marketing.choices import CampaignStatus
 from marketing.errors import UnknownCampaign
@@ -121,8 +121,8 @@ def arms_of(*, campaign: Campaign) -> QuerySet[CampaignArm]:
 
 
 def list_campaigns(*, status: str = "") -> QuerySet[Campaign]:
-    """Return campaigns with their segment and number of arms, newest first."""
-    campaigns = Campaign.objects.select_related("segment", "owner").annotate(arms_n=Count("arms"))
+    """Return campaigns with their segment, newest first."""
+    campaigns = Campaign.objects.select_related("segment", "owner")
     if status:
         campaigns = campaigns.filter(status=status)
     return campaigns.order_by("-created_at", "-pk")

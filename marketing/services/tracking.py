@@ -26,7 +26,7 @@ from marketing.services.ingestion import ingest
 from marketing.services.profiles import create_profile
 from marketing.services.sources import ensure_source
 from recommender.reports import SlateItem
-from recommender.selectors import get_item
+from recommender.selectors import get_item, item_titles, reason_text
 
 SOURCE: Final = "campaign-pages"
 CLICK: Final = "Recommendation Clicked"
@@ -60,6 +60,8 @@ class ShownItem:
 
     item: SlateItem
     token: str
+    reason: str
+    """Why it is recommended, in words."""
 
 
 def shown_items(*, experience: Experience) -> list[ShownItem]:
@@ -67,9 +69,12 @@ def shown_items(*, experience: Experience) -> list[ShownItem]:
     recommendation = experience.recommendation
     if recommendation is None:
         return []
+    named = {item_id for item in recommendation.items for item_id in item.reason.item_ids}
+    titles = item_titles(item_ids=sorted(named)) if named else {}
     return [
         ShownItem(
             item=item,
+            reason=reason_text(reason=item.reason, titles=titles),
             token=_token(
                 experience,
                 item=item.item_id,

@@ -8,8 +8,6 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy
 
 from marketing.services.lifecycle import TRANSITIONS
-from recommender.reports import Reason
-from recommender.selectors import reason_text
 
 register = template.Library()
 MICRO = 1_000_000
@@ -22,12 +20,6 @@ def money(micro: int | None, currency: str = "") -> str:
     if micro is None:
         return ""
     return f"{number_format(micro / MICRO, decimal_pos=2, use_l10n=True)} {currency or settings.REPORTING_CURRENCY}"
-
-
-@register.filter
-def reason(given: Reason) -> str:
-    """Return in words why an item was recommended."""
-    return str(reason_text(reason=given))
 
 
 @register.filter

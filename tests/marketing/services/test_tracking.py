@@ -22,6 +22,7 @@ from marketing.services.tracking import (
     target_of,
 )
 from recommender.models import Item
+from recommender.reports import Reason
 from tests.factories.campaigns import CONTROL, PERSONAL, make_campaign, make_catalogue, make_visitor
 from tests.factories.marketing import NOW
 
@@ -117,6 +118,15 @@ def test_target_of__item__is_its_own_page_or_the_shops() -> None:
 def test_shown_items__no_recommendation__is_empty() -> None:
     campaign = make_campaign(arms=(replace(CONTROL, strategy=""), PERSONAL))
     assert shown_items(experience=serve(slug=campaign.slug, visitor=Visitor(), at=NOW)) == []
+
+
+def test_shown_items__reason_that_names_items__names_them_by_title() -> None:
+    experience = shown(Visitor())
+    assert experience.recommendation is not None
+    first = replace(experience.recommendation.items[0], reason=Reason("because_of", ("item-3",)))
+    recommendation = replace(experience.recommendation, items=(first,))
+    (one,) = shown_items(experience=replace(experience, recommendation=recommendation))
+    assert one.reason == "Because you looked at Thing 3"
 
 
 def test_record_view__person_with_consent__is_an_event() -> None:

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 from django.utils import translation
 
-from marketing.templatetags.marketing_tags import money, reason, transition
-from recommender.reports import Reason
+from marketing.templatetags.marketing_tags import money, transition
 
 
 @pytest.mark.parametrize(
@@ -24,11 +23,6 @@ def test_money__micro_units__are_an_amount(micro: int | None, currency: str, tex
 def test_money__german__has_a_comma() -> None:
     with translation.override("de"):
         assert money(12_500_000, "EUR") == "12,50 EUR"
-
-
-@pytest.mark.django_db
-def test_reason__code__is_words() -> None:
-    assert reason(Reason("popular"))
 
 
 def test_transition__known_and_unknown__have_a_word() -> None:
