@@ -22,10 +22,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from experiments.stats.blocks import BLOCK_ROWS, add_block, check_weights, order_by_cell, pick
 from experiments.stats.results import FloatArray, IntArray
-
-# rows of one block: 16,384 × 10 columns of doubles stay in a second-level cache
-BLOCK_ROWS = 16_384
 
 Column: TypeAlias = str | int
 Key: TypeAlias = int | slice | IntArray | tuple[int | slice | IntArray | None, ...] | None
@@ -192,6 +190,44 @@ class Aggregates:
             self.products[(*index, ..., slice(None), slice(None))],
         )
 
+    def reshape(self, shape: tuple[int, ...]) -> Aggregates:
+        """The same cells in a batch of another shape (arms × segments × days).
+
+        Raises ValueError for shifts per cell: their axes have a meaning that would be lost.
+
+        >>> aggregate({"y": [1.0, 2.0]}, groups=[0, 3], n_groups=4).reshape((2, 2)).shape
+        (2, 2)
+        """
+        if self.shift.ndim > 1:
+            raise ValueError("cells with shifts of their own cannot be reshaped")
+        k = len(self.columns)
+        return Aggregates(
+            self.columns,
+            self.shift,
+            self.count.reshape(shape),
+            self.weight.reshape(shape),
+            self.weight_squares.reshape(shape),
+            self.sums.reshape((*shape, k)),
+            self.products.reshape((*shape, k, k)),
+        )
+
+    def cumulative(self, axis: int) -> Aggregates:
+        """Running totals along an axis: what was known at the end of each day.
+
+        >>> aggregate({"y": [1.0, 2.0]}, groups=[0, 1]).cumulative(0).count.tolist()
+        [1.0, 2.0]
+        """
+        place = axis % len(self.shape)
+        return Aggregates(
+            self.columns,
+            self.shift,
+            self.count.cumsum(axis=place),
+            self.weight.cumsum(axis=place),
+            self.weight_squares.cumsum(axis=place),
+            self.sums.cumsum(axis=place),
+            self.products.cumsum(axis=place),
+        )
+
     def select(self, columns: Sequence[Column]) -> Aggregates:
         """The same cells with some of the columns, in the given order.
 
@@ -321,9 +357,9 @@ def aggregate(
         raise ValueError("values must be one-dimensional columns of one length")
     n, k = columns[0].size, len(columns)
     shifts = np.broadcast_to(np.asarray(shift, dtype=np.float64), (k,))
-    order, edges = _cells(groups, n, n_groups)
-    frequency = _weights(frequencies, n, "frequencies")
-    weight = _weights(weights, n, "weights")
+    order, edges = order_by_cell(groups, n, n_groups)
+    frequency = check_weights(frequencies, n, "frequencies")
+    weight = check_weights(weights, n, "weights")
     totals = np.zeros((edges.size - 1, 3))
     sums = np.zeros((edges.size - 1, k))
     products = np.zeros((edges.size - 1, k, k))
@@ -335,7 +371,7 @@ def aggregate(
             z = block[:, : rows.stop - rows.start]
             for i, column in enumerate(columns):
                 np.subtract(column[picked], shifts[i], out=z[i])
-            totals[cell] += _add_block(z, _pick(frequency, picked), _pick(weight, picked), sums[cell], products[cell])
+            totals[cell] += add_block(z, pick(frequency, picked), pick(weight, picked), sums[cell], products[cell])
     if not np.isfinite(sums).all():
         raise ValueError("values must be finite: exclude or fill what is missing before aggregating")
     one_cell = groups is None
@@ -349,53 +385,3 @@ def aggregate(
         sums[0] if one_cell else sums,
         products[0] if one_cell else products,
     )
-
-
-def _cells(groups: ArrayLike | None, n: int, n_groups: int | None) -> tuple[IntArray | None, IntArray]:
-    """The order of units by cell (None: as they are) and the edges of the cells in it."""
-    if groups is None:
-        return None, np.array([0, n], dtype=np.int64)
-    labels = np.asarray(groups)
-    if labels.shape != (n,):
-        raise ValueError(f"groups must have one entry per unit ({n}), got shape {labels.shape}")
-    size = n_groups if n_groups is not None else int(labels.max(initial=-1)) + 1
-    if n and (labels.min() < 0 or labels.max() >= size):
-        raise ValueError(f"groups must lie in [0, {size})")
-    # small unsigned integers are sorted by radix, in linear time
-    small = labels.astype(np.uint16) if size <= np.iinfo(np.uint16).max else labels
-    order = np.argsort(small, kind="stable")
-    edges = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=size))])
-    return order, edges.astype(np.int64)
-
-
-def _weights(weights: ArrayLike | None, n: int, name: str) -> FloatArray | None:
-    if weights is None:
-        return None
-    result = np.asarray(weights, dtype=np.float64)
-    if result.shape != (n,) or not np.isfinite(result).all() or (result < 0).any():
-        raise ValueError(f"{name} must be finite and not negative, one per unit ({n})")
-    return result
-
-
-def _pick(weights: FloatArray | None, picked: slice | IntArray) -> FloatArray | None:
-    return None if weights is None else weights[picked]
-
-
-def _add_block(
-    z: FloatArray,
-    frequency: FloatArray | None,
-    weight: FloatArray | None,
-    sums: FloatArray,
-    products: FloatArray,
-) -> tuple[float, float, float]:
-    """Add one block of shifted columns to a cell; returns its Σf, Σfw and Σfw²."""
-    if frequency is None and weight is None:
-        sums += z.sum(axis=1)
-        products += z @ z.T
-        return z.shape[1], z.shape[1], z.shape[1]
-    f = np.ones(z.shape[1]) if frequency is None else frequency
-    w = np.ones(z.shape[1]) if weight is None else weight
-    weighted = z * (f * w)
-    sums += weighted.sum(axis=1)
-    products += weighted @ z.T
-    return float(f.sum()), float((f * w).sum()), float((f * w * w).sum())
