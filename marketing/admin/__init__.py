@@ -1,0 +1,7 @@
+"""Marketing in the admin, one module per family."""
+
+from __future__ import annotations
+
+from marketing.admin import campaigns
+
+__all__ = ["campaigns"]

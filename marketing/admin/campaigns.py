@@ -1,0 +1,125 @@
+"""Campaigns in the admin: read here, changed through services; actions call the same ones as the pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from marketing.errors import CannotTransition
+from marketing.models import Campaign, CampaignArm, Creative, Delivery, Link
+from marketing.services import lifecycle
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Any]
+    _TabularInline = admin.TabularInline[Any, Any]
+else:
+    _ModelAdmin = admin.ModelAdmin  # generic for the type checker only
+    _TabularInline = admin.TabularInline
+
+
+class _WrittenByServices:
+    """Rows that have rules a form does not know: nobody adds, changes or deletes them here."""
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+class ArmInline(_WrittenByServices, _TabularInline):
+    model = CampaignArm
+    fields = ("key", "name", "is_control", "percent", "creative", "strategy", "item_count", "link")
+    extra = 0
+
+
+@admin.register(Campaign)
+class CampaignAdmin(_WrittenByServices, _ModelAdmin):
+    list_display = ("name", "status", "segment", "experiment_key", "owner", "created_at", "launched_at")
+    list_filter = ("status", "is_demo")
+    list_select_related = ("segment", "owner")
+    search_fields = ("name__istartswith", "=slug", "=experiment_key")
+    ordering = ("-created_at", "-pk")
+    show_full_result_count = False
+    inlines = (ArmInline,)
+    actions = ("launch", "pause", "resume", "finish", "emergency_stop", "archive")
+
+    def has_launch_permission(self, request: HttpRequest) -> bool:
+        """Whoever may launch on the pages may do it here."""
+        return request.user.has_perm("marketing.launch_campaign")
+
+    @admin.action(description=_("Launch"), permissions=["launch"])
+    def launch(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        self._each("launch", request, queryset)
+
+    @admin.action(description=_("Pause"), permissions=["launch"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        self._each("pause", request, queryset)
+
+    @admin.action(description=_("Resume"), permissions=["launch"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        self._each("resume", request, queryset)
+
+    @admin.action(description=_("Finish"), permissions=["launch"])
+    def finish(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        self._each("finish", request, queryset)
+
+    @admin.action(description=_("Emergency stop"), permissions=["launch"])
+    def emergency_stop(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        self._each("emergency_stop", request, queryset)
+
+    @admin.action(description=_("Archive"), permissions=["launch"])
+    def archive(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        self._each("archive", request, queryset)
+
+    def _each(self, name: str, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        """Call the service for each campaign; one that cannot move does not hold up the others."""
+        assert isinstance(request.user, User)  # the admin lets in nobody else
+        done = 0
+        for campaign in queryset.order_by("pk"):
+            try:
+                lifecycle.ACTIONS[name](campaign_id=campaign.pk, at=timezone.now(), actor=request.user)
+                done += 1
+            except CannotTransition as error:
+                self.message_user(request, f"{campaign}: {error}", messages.ERROR)
+        if done:
+            text = ngettext("%(n)s campaign changed.", "%(n)s campaigns changed.", done) % {"n": done}
+            self.message_user(request, text, messages.SUCCESS)
+
+
+@admin.register(Creative)
+class CreativeAdmin(_WrittenByServices, _ModelAdmin):
+    list_display = ("key", "version", "headline", "created_by", "created_at")
+    list_select_related = ("created_by",)
+    search_fields = ("key__startswith", "headline__istartswith")
+    ordering = ("-created_at", "-pk")
+    show_full_result_count = False
+
+
+@admin.register(Link)
+class LinkAdmin(_WrittenByServices, _ModelAdmin):
+    list_display = ("url", "campaign")
+    list_select_related = ("campaign",)
+    search_fields = ("url__startswith",)
+    ordering = ("-pk",)
+    show_full_result_count = False
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(_WrittenByServices, _ModelAdmin):
+    list_display = ("campaign", "step", "occurrence", "profile_id", "arm_key", "status", "status_at")
+    list_filter = ("status",)
+    list_select_related = ("campaign",)
+    raw_id_fields = ("campaign", "profile")
+    ordering = ("-pk",)
+    show_full_result_count = False
