@@ -102,17 +102,24 @@ def _open(path: Path) -> BinaryIO:
 
 def _first_undecodable_line(path: Path) -> int:
     with _open(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                return number
-    return 1
+        return next(number for number, line in enumerate(stream, start=1) if not _is_text(line))
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _read(stream: Iterable[str], columns: Columns) -> FinishedExperiment:
+    metric_names = [metric.name for metric in columns.metrics]
+    doubled = next((name for name in metric_names if metric_names.count(name) > 1), None)
+    if doubled is not None:
+        raise CsvProblem(f"column {doubled}: asked for as a metric twice")
     lines, header, rows = _rows(stream)
-    names = [columns.arm, *(metric.name for metric in columns.metrics)]
+    names = [columns.arm, *metric_names]
     names += [name for name in (columns.unit, columns.covariate) if name is not None]
     positions = {name: _position(header, name) for name in names}
     cells = {name: _Cells(name, []) for name in positions}

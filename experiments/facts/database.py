@@ -26,6 +26,7 @@ class DatabaseFacts:
     def __init__(self, *, reference: str = "", using: str = "default") -> None:
         self.reference = reference
         self.using = using
+        self._compiled: dict[Any, str] = {}
 
     def exposures(self, *, experiment_key: str) -> ibis.Table:
         """Exposures of one experiment: `unit` (string), `arm`, `phase`, `first_at`."""
@@ -53,10 +54,14 @@ class DatabaseFacts:
         raise NotImplementedError
 
     def compile(self, expression: ibis.Table) -> str:
-        """The SQL of an expression in the database's dialect."""
+        """The SQL of an expression in the database's dialect; compiling takes longer than a small query."""
         import ibis
 
-        return str(ibis.to_sql(expression, dialect=DIALECTS[connections[self.using].vendor]))
+        operation = expression.op()
+        if operation not in self._compiled:
+            sql = ibis.to_sql(expression, dialect=DIALECTS[connections[self.using].vendor])
+            self._compiled[operation] = str(sql)
+        return self._compiled[operation]
 
     def execute(self, expression: ibis.Table) -> pa.Table:
         """The rows of an expression, read in chunks through Django's connection."""

@@ -88,7 +88,12 @@ def analyze(*, experiment: Experiment, at: datetime) -> Analysis:
     new_looks: list[LookValues] = []
     metrics = tuple(_metric_report(run, index, new_looks) for index in range(len(run.metrics)))
     plan = _plan_report(run, metrics, at)
-    progress = Progress(units=plan.mature_n, planned_units=experiment.planned_size, days=int(plan.days_running or 0))
+    progress = Progress(
+        units=plan.mature_n,
+        planned_units=experiment.planned_size,
+        days=int(plan.days_running or 0),
+        has_ended=experiment.stopped_at is not None and plan.mature_n >= plan.exposed_n,
+    )
     report = ExperimentReport(
         experiment=experiment.key,
         name=experiment.name,
@@ -247,7 +252,9 @@ def _comparison(
         raw=raw,
         adjusted=adjusted,
         always_valid=always,
-        guardrail=judge_guardrail(use=use, estimate=deciding, always_valid=always, frame=_frame(run)),
+        guardrail=judge_guardrail(
+            use=use, arm=run.arms[arm].name, estimate=deciding, always_valid=always, frame=_frame(run)
+        ),
         incremental=gain,
         incremental_ci=gain_ci,
         true_lift=_true_lift(run.experiment, use.metric.key, key),

@@ -63,10 +63,11 @@ class Progress:
     units: int
     planned_units: int | None
     days: int
+    has_ended: bool
 
 
 def judge_guardrail(
-    *, use: ExperimentMetric, estimate: Estimate, always_valid: AlwaysValid, frame: Frame
+    *, use: ExperimentMetric, arm: str, estimate: Estimate, always_valid: AlwaysValid, frame: Frame
 ) -> Guardrail | None:
     """Non-inferiority against the margin: *not significant* is not *safe*. None for other roles."""
     if use.role != ExperimentMetric.Role.GUARDRAIL:
@@ -83,7 +84,13 @@ def judge_guardrail(
     )
     signal = decision.signal_of(evidence)
     status: Status = _STATUS.get(signal, "open")
-    parameters = {"metric": use.metric.name, "margin": use.margin, "lower": evidence.lower, "upper": evidence.upper}
+    parameters = {
+        "arm": arm,
+        "metric": use.metric.name,
+        "margin": use.margin,
+        "lower": evidence.lower,
+        "upper": evidence.upper,
+    }
     levels: dict[str, Level] = {"held": "good", "harmed": "bad", "open": "info"}
     return Guardrail(
         status=status, margin=use.margin, message=Message(f"guardrail_{status}", parameters, level=levels[status])
@@ -116,6 +123,8 @@ def judge(
     sign = 1 if primary.direction == "up" else -1
     effects = {one.arm: sign * (one.deciding.effect or 0.0) for one in primary.comparisons}
     outcome, arm = decision.overall(decisions, effects)
+    if outcome is decision.Verdict.CONTINUE and progress.has_ended:
+        outcome = decision.Verdict.UNDECIDED
     reasons = tuple(
         _message(finding, arm=names[key]) for key, decided in decisions.items() for finding in decided.findings
     )
@@ -123,7 +132,7 @@ def judge(
         outcome=outcome.value,
         arm=arm,
         headline=_headline(outcome, primary, decisions, arm=arm, names=names, progress=progress),
-        reasons=_without_repeats(reasons, is_single_look=frame.is_single_look),
+        reasons=_in_order(_without_repeats(reasons, is_single_look=frame.is_single_look)),
     )
 
 
@@ -256,6 +265,12 @@ def _without_repeats(reasons: tuple[Message, ...], *, is_single_look: bool) -> t
     return tuple(kept)
 
 
+def _in_order(reasons: tuple[Message, ...]) -> tuple[Message, ...]:
+    """What is bad comes first, what is merely so comes last."""
+    order: dict[Level, int] = {"bad": 0, "warning": 1, "good": 2, "info": 3}
+    return tuple(sorted(reasons, key=lambda message: order[message.level]))
+
+
 def _headline(
     outcome: decision.Verdict,
     primary: MetricReport,
@@ -276,7 +291,7 @@ def _headline(
         code = "continue" if progress.units else "continue_empty"
         is_good = any(signal.get(primary.name) is decision.Signal.GOOD for signal in signals)
         return Message("continue_good" if is_good else code, parameters)
-    return Message("undecided", parameters, level="warning")
+    return Message("ended" if progress.has_ended else "undecided", parameters, level="warning")
 
 
 def _stop_headline(

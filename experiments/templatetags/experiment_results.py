@@ -29,6 +29,8 @@ register = template.Library()
 
 MISSING: Final = "–"
 SMALLEST_P: Final = 0.0001
+DAY_FORMAT: Final = "j M Y"
+MOMENT_FORMAT: Final = "j M Y, H:i"
 
 # Every message of a report. Parameters are formatted by their names, see `_FORMATS`.
 WORDS: Final = {
@@ -55,6 +57,7 @@ WORDS: Final = {
     "continue": _("Continue: %(found)s of %(needed)s people have been measured, and nothing is certain yet."),
     "continue_good": _("Continue: “%(metric)s” is better, but it is too early to ship, or a guardrail is open."),
     "continue_empty": _("Continue: nobody's measuring window has closed yet."),
+    "ended": _("It ended with %(found)s of %(needed)s planned people measured, and the numbers do not decide."),
     "undecided": _("Your judgement: the planned size is reached, and the numbers do not decide."),
     "no_primary": _("No primary metric was declared."),
     "before_planned_size": _("%(units)s of %(planned)s planned people have been measured."),
@@ -75,13 +78,13 @@ WORDS: Final = {
     ),
     "guardrail_without_margin": _("%(arm)s: “%(metric)s” shows no harm, but without a margin that proves nothing."),
     "no_rule_matched": _("No rule applies: a person has to judge."),
-    "guardrail_held": _("Guardrail held: harm beyond %(margin)s is ruled out."),
-    "guardrail_harmed": _("Guardrail “%(metric)s” is harmed: %(lower)s to %(upper)s."),
-    "guardrail_open": _("Guardrail open: harm is neither shown nor ruled out (margin %(margin)s)."),
+    "guardrail_held": _("%(arm)s: “%(metric)s” is held, harm beyond %(margin)s is ruled out."),
+    "guardrail_harmed": _("%(arm)s: “%(metric)s” is harmed (%(lower)s to %(upper)s)."),
+    "guardrail_open": _("%(arm)s: harm to “%(metric)s” is neither shown nor ruled out (margin %(margin)s)."),
     # Health
-    "srm_fine": _("The arms hold the shares that were designed (p = %(p_value)s)."),
+    "srm_fine": _("The arms hold the shares that were designed (%(p_value)s)."),
     "srm_mismatch": _(
-        "The arms do not hold the shares that were designed (p = %(p_value)s): people are lost or added on the way."
+        "The arms do not hold the shares that were designed (%(p_value)s): people are lost or added on the way."
     ),
     "multi_arm_few": _("%(count)s people were seen in two arms (%(share)s) and are left out."),
     "multi_arm_many": _(
@@ -106,7 +109,7 @@ def words(message: Message | None) -> str:
 
 def _formatted(name: str, value: Any) -> str:
     formats: dict[str, Callable[[Any], str]] = {
-        "p_value": p_value,
+        "p_value": _p_text,
         "share": percent,
         "lift": signed_percent,
         "lower": _bound,
@@ -124,6 +127,12 @@ def _formatted(name: str, value: Any) -> str:
     return number_format(value, use_l10n=True, force_grouping=True) if isinstance(value, (int, float)) else str(value)
 
 
+def _p_text(value: float) -> str:
+    """A p-value inside a sentence."""
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
 def _bound(value: Any) -> str:
     """One end of an interval, or the sign of an open end."""
     return value if isinstance(value, str) else signed_percent(value)
@@ -137,7 +146,7 @@ def _reason(code: str) -> str:
 @register.filter
 def moment(text: str) -> str:
     """An ISO time as date and time in the reader's form."""
-    return date_format(timezone.localtime(datetime.fromisoformat(text)), "SHORT_DATETIME_FORMAT")
+    return date_format(timezone.localtime(datetime.fromisoformat(text)), MOMENT_FORMAT)
 
 
 @register.filter
@@ -149,7 +158,7 @@ def when(text: str) -> datetime:
 @register.filter
 def day_text(text: str) -> str:
     """An ISO day in the reader's form."""
-    return date_format(date.fromisoformat(text), "SHORT_DATE_FORMAT")
+    return date_format(date.fromisoformat(text), DAY_FORMAT)
 
 
 @register.filter
@@ -287,18 +296,18 @@ def so_far(totals: ArmTotals, metric: MetricReport) -> str:
 
 
 @register.filter
-def incremental_text(comparison: ComparisonReport, metric: MetricReport) -> str:
+def incremental_text(comparison: ComparisonReport) -> str:
     """Conversions or money that the arm brought beyond control, with its interval."""
     if comparison.incremental is None:
         return MISSING
     bounds = comparison.incremental_ci
-    text = _signed(comparison.incremental, metric)
+    text = _signed(comparison.incremental)
     if bounds is None or bounds.lower is None or bounds.upper is None:
         return text
     return pgettext("number with interval", "%(number)s (%(lower)s to %(upper)s)") % {
         "number": text,
-        "lower": _signed(bounds.lower, metric),
-        "upper": _signed(bounds.upper, metric),
+        "lower": _signed(bounds.lower),
+        "upper": _signed(bounds.upper),
     }
 
 
@@ -375,6 +384,6 @@ def role_name(role: str) -> str:
     return names.get(role, role)
 
 
-def _signed(value: float, metric: MetricReport) -> str:
+def _signed(value: float) -> str:
     sign = "+" if value > 0 else "−" if value < 0 else "±"
-    return f"{sign}{_number(abs(value), 2 if metric.unit == 'money' else 0)}"
+    return f"{sign}{_number(abs(value), 0)}"

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from experiments.errors import CannotImport
 from experiments.facts.csv_file import KINDS
-from experiments.reports import Bounds, ComparisonReport, Estimate, ExperimentReport, MetricReport
+from experiments.reports import Bounds, Estimate, ExperimentReport, MetricReport
 from experiments.services.imports import Columns, ImportedExperiment, MetricColumn, import_finished_experiment
 
 BAD_INPUT = 2
 """Exit status for input that cannot be used."""
+TABLE_WIDTH = 150
+"""Columns that the table needs, also where the output is a file."""
 
 
 class Command(BaseCommand):
@@ -73,23 +76,21 @@ class Command(BaseCommand):
 
     def _print(self, imported: ImportedExperiment) -> None:
         report = imported.report
-        console = Console(file=cast("IO[str]", self.stdout))
-        names = {arm.key: arm.name for arm in report.arms}
-        table = Table(title=report.name, caption=_srm_text(report))
-        for heading in ("metric", "arm", "n", "mean", "effect", "95 % interval", "p", "lift", "95 % interval", "p"):
-            table.add_column(heading, justify="left" if heading in ("metric", "arm") else "right")
+        terminal = Console(file=cast("IO[str]", self.stdout))
+        console = Console(file=cast("IO[str]", self.stdout), width=max(terminal.width, TABLE_WIDTH))
+        names = {arm.key: escape(arm.name) for arm in report.arms}
+        table = Table(title=escape(report.name), caption=_srm_text(report))
+        for heading in ("Metric", "Arm"):
+            table.add_column(heading)
+        for heading in ("Control → arm", "Effect (95 %)", "p", "Lift (95 %)", "p"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for metric in report.metrics:
             for comparison in metric.comparisons:
-                table.add_row(*_cells(metric, comparison, comparison.raw, names[comparison.arm], suffix=""))
+                table.add_row(*_cells(escape(metric.name), names[comparison.arm], comparison.raw))
                 if comparison.adjusted is not None:
-                    table.add_row(
-                        *_cells(metric, comparison, comparison.adjusted, names[comparison.arm], suffix=" adj.")
-                    )
+                    table.add_row(*_cells("  adjusted", "", comparison.adjusted))
         console.print(table)
-        try:
-            page = reverse("experiments:experiment-detail", kwargs={"key": imported.experiment_key})
-        except NoReverseMatch:
-            return
+        page = reverse("experiments:experiment-detail", kwargs={"key": imported.experiment_key})
         console.print(f"Result page: {page}")
 
 
@@ -161,19 +162,14 @@ def _pair(bounds: Bounds | None) -> list[float | None] | None:
     return None if bounds is None else [bounds.lower, bounds.upper]
 
 
-def _cells(
-    metric: MetricReport, comparison: ComparisonReport, estimate: Estimate, arm: str, *, suffix: str
-) -> list[str]:
+def _cells(metric: str, arm: str, estimate: Estimate) -> list[str]:
     return [
-        metric.name + suffix,
+        metric,
         arm,
-        f"{comparison.n_arm:,}",
-        _number(estimate.mean_arm),
-        _number(estimate.effect),
-        _range(estimate.effect_ci),
+        f"{_number(estimate.mean_control)} → {_number(estimate.mean_arm)}",
+        f"{_number(estimate.effect)} {_range(estimate.effect_ci)}",
         _number(estimate.p_value),
-        _number(estimate.lift),
-        _range(estimate.lift_ci),
+        f"{_percent(estimate.lift)} {_range(estimate.lift_ci, percent=True)}",
         _number(estimate.lift_p_value),
     ]
 
@@ -182,11 +178,18 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _range(bounds: Bounds | None) -> str:
-    return "–" if bounds is None else f"[{_number(bounds.lower)}, {_number(bounds.upper)}]"
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2%}"
+
+
+def _range(bounds: Bounds | None, *, percent: bool = False) -> str:
+    if bounds is None:
+        return "(–)"
+    write = _percent if percent else _number
+    return f"({write(bounds.lower)}, {write(bounds.upper)})"
 
 
 def _srm_text(report: ExperimentReport) -> str:
     p_value = report.health.srm.p_value
     word = "mismatch: do not trust the effects" if report.health.srm.is_mismatch else "fine"
-    return f"sample ratio: p = {_number(p_value)} ({word}); adj. = adjusted for the covariate"
+    return f"Sample ratio: p = {_number(p_value)} ({word}). Adjusted: for the covariate (CUPED)."
