@@ -157,6 +157,9 @@ class ImportRun(models.Model):
     accepted = models.BigIntegerField(default=0)
     duplicates = models.BigIntegerField(default=0)
     rejected = models.BigIntegerField(default=0)
+    rejected_bytes = models.BigIntegerField(
+        default=0, help_text=_("How much of the file of rejected rows belongs to the rows before the next one.")
+    )
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -1,0 +1,163 @@
+"""From a row of a file to a message: which column is which field."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from marketing.choices import IdentityKind
+from marketing.errors import CannotImport
+
+# Field → the identity it states, in the order of trust.
+IDENTITY_FIELDS: Final = {
+    "user_id": IdentityKind.USER_ID,
+    "crm": IdentityKind.CRM,
+    "email": IdentityKind.EMAIL,
+    "anonymous_id": IdentityKind.ANONYMOUS,
+    "device": IdentityKind.DEVICE,
+}
+EVENT_FIELDS: Final = ("event", "timestamp", "message_id")
+SKIP: Final = "-"
+# What other systems call these fields; a column is recognised by its name in lower case without blanks.
+KNOWN_NAMES: Final = {
+    "userid": "user_id",
+    "user_id": "user_id",
+    "customer_id": "user_id",
+    "customerid": "user_id",
+    "crm": "crm",
+    "crm_id": "crm",
+    "email": "email",
+    "e-mail": "email",
+    "email_address": "email",
+    "anonymousid": "anonymous_id",
+    "anonymous_id": "anonymous_id",
+    "visitor_id": "anonymous_id",
+    "device_id": "device",
+    "event": "event",
+    "event_name": "event",
+    "event_type": "event",
+    "timestamp": "timestamp",
+    "time": "timestamp",
+    "at": "timestamp",
+    "created_at": "timestamp",
+    "messageid": "message_id",
+    "message_id": "message_id",
+}
+EPOCH_DIGITS: Final = 9  # a number of at least so many digits is seconds since 1970; 20261124 is a day
+
+
+@dataclass(frozen=True, slots=True)
+class RowMapping:
+    """How to read the rows of a file. `renamed` has column → field where the names differ."""
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    event: str = ""
+    """The event's name, in a file whose rows are all the same kind of event."""
+    time_zone: str = "UTC"
+    """Of times that do not name their own."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {"renamed": dict(sorted(self.renamed.items())), "event": self.event, "time_zone": self.time_zone}
+
+    def field_of(self, column: str) -> str:
+        """Return the field that a column is; a column of another name is a property or a trait of that name."""
+        given = self.renamed.get(column)
+        return given if given is not None else KNOWN_NAMES.get(column.strip().lower().replace(" ", "_"), column)
+
+
+def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
+    """Return `column=field` arguments as a mapping."""
+    renamed = {}
+    for pair in pairs:
+        column, sign, name = pair.partition("=")
+        if not sign or not column.strip() or not name.strip():
+            raise CannotImport(f"--map needs column=field, got {pair!r}")
+        renamed[column.strip()] = name.strip()
+    return renamed
+
+
+def check_columns(columns: Sequence[str], mapping: RowMapping, *, is_events: bool) -> None:
+    """Raise `CannotImport` if the file cannot be read with this mapping."""
+    unknown = sorted(set(mapping.renamed) - set(columns))
+    if unknown:
+        raise CannotImport(f"there is no column {', '.join(unknown)}; the file has {', '.join(columns)}")
+    fields = [mapping.field_of(column) for column in columns]
+    twice = sorted({one for one in fields if one != SKIP and fields.count(one) > 1})
+    if twice:
+        raise CannotImport(f"more than one column is {', '.join(twice)}: name the right one with --map column=field")
+    if not set(fields) & IDENTITY_FIELDS.keys():
+        raise CannotImport(f"no column says who: map one to {', '.join(IDENTITY_FIELDS)}")
+    if is_events and "event" not in fields and not mapping.event:
+        raise CannotImport("no column says what happened: map one to event, or name it with --event")
+
+
+def event_message(row: Mapping[str, Any], mapping: RowMapping, *, message_id: str) -> dict[str, Any]:
+    """Return a row of an event file as a message; a row in Segment's own format stays what it is."""
+    if "type" in row and ("event" in row or row["type"] != "track") and not mapping.renamed:
+        return {"messageId": message_id, **row}
+    fields = _fields(row, mapping)
+    properties = fields.pop("properties", None)
+    return {
+        "type": "track",
+        "messageId": fields.pop("message_id", None) or message_id,
+        "event": fields.pop("event", None) or mapping.event,
+        "timestamp": moment_text(fields.pop("timestamp", None), mapping),
+        "context": {"identities": _identities(fields)},
+        "properties": {**fields, **properties} if isinstance(properties, Mapping) else fields,
+    }
+
+
+def profile_message(row: Mapping[str, Any], mapping: RowMapping, *, message_id: str, at: datetime) -> dict[str, Any]:
+    """Return a row of a profile file as an `identify` message; an address is an identity and a trait."""
+    fields = _fields(row, mapping)
+    for name in EVENT_FIELDS[2:]:
+        fields.pop(name, None)
+    email = fields.get("email")
+    stated = moment_text(fields.pop("timestamp", None), mapping)
+    identities = _identities(fields)
+    nested = fields.pop("traits", None)
+    traits = {**fields, **nested} if isinstance(nested, Mapping) else fields
+    return {
+        "type": "identify",
+        "messageId": message_id,
+        "timestamp": stated or at.isoformat(),
+        "context": {"identities": identities},
+        "traits": {**traits, "email": email} if email else traits,
+    }
+
+
+def trait_columns(columns: Collection[str], mapping: RowMapping) -> list[str]:
+    """Return the names that a profile file's columns have as traits."""
+    fields = [mapping.field_of(column) for column in columns]
+    return [one for one in fields if one not in IDENTITY_FIELDS and one not in EVENT_FIELDS and one != SKIP]
+
+
+def _fields(row: Mapping[str, Any], mapping: RowMapping) -> dict[str, Any]:
+    return {
+        name: value
+        for column, value in row.items()
+        if value not in ("", None) and (name := mapping.field_of(column)) != SKIP
+    }
+
+
+def _identities(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"kind": kind.value, "value": fields.pop(name)} for name, kind in IDENTITY_FIELDS.items() if name in fields]
+
+
+def moment_text(value: Any, mapping: RowMapping) -> Any:
+    """Return a time as `ingest` reads it: numbers as numbers, a time without a zone in the file's zone."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.lstrip("-").replace(".", "", 1).isdigit() and len(text.partition(".")[0]) >= EPOCH_DIGITS:
+        return float(text) if "." in text else int(text)
+    if mapping.time_zone == "UTC":
+        return text
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text  # `ingest` says what is wrong with it
+    return at.replace(tzinfo=ZoneInfo(mapping.time_zone)).isoformat() if at.tzinfo is None else text
