@@ -9,12 +9,17 @@ Hashing code points instead would put ids with emoji into other arms than the Ja
 
 from __future__ import annotations
 
+from functools import cache
+
 BUCKETS = 10_000
 """How many positions there are; a bucket's number divided by this is the bucket in [0, 1)."""
 
 OFFSET = 0x811C9DC5
 PRIME = 0x01000193
 MASK = 0xFFFFFFFF
+TAIL_DIGITS = 5
+"""The last decimal digits of the first hash are hashed one by one; those before come from a table."""
+TAIL: int = 10**TAIL_DIGITS
 
 
 def fnv1a32(text: str, *, state: int = OFFSET) -> int:
@@ -41,14 +46,26 @@ def bucket_number(*, seed_state: int, unit_id: str) -> int:
     >>> bucket_number(seed_state=fnv1a32("seed"), unit_id="a")
     505
     """
-    # The loops of `fnv1a32` are repeated here: this is the hot path of every decision.
+    # The loop of `fnv1a32` is repeated here: this is the hot path of every decision.
     state = seed_state
     if unit_id.isascii():
         for unit in unit_id.encode():
-            state = (state ^ unit) * PRIME & MASK
+            state = (state ^ unit) * 0x01000193 & 0xFFFFFFFF
     else:
         state = fnv1a32(unit_id, state=state)
-    second = OFFSET
-    for digit in b"%d" % state:
-        second = (second ^ digit) * PRIME & MASK
-    return second % BUCKETS
+    head, tail = divmod(state, TAIL)
+    if head == 0:
+        return fnv1a32(str(state)) % BUCKETS
+    state = head_states()[head]
+    for digit in b"%05d" % tail:
+        state = (state ^ digit) * 0x01000193 & 0xFFFFFFFF
+    return state % BUCKETS
+
+
+@cache
+def head_states() -> tuple[int, ...]:
+    """The states after hashing the digits before the tail, for each value of those digits.
+
+    Half of the second hash looked up: 42,950 numbers, 1.7 MB, 40 ms once per process.
+    """
+    return tuple(fnv1a32(str(head)) for head in range(MASK // TAIL + 1))

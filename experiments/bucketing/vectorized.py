@@ -12,12 +12,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.bucketing.hashing import BUCKETS, MASK, PRIME, fnv1a32
+from experiments.bucketing.hashing import BUCKETS, PRIME, TAIL, TAIL_DIGITS, fnv1a32, head_states
 
 _BLOCK = 1 << 14
 """Units per step: the work arrays stay in the processor's second-level cache."""
-_TAIL_DIGITS = 5
-"""The last decimal digits that are hashed one by one; those before come from a table."""
 
 
 def bucket_numbers(*, seed_state: int, unit_ids: Sequence[str]) -> NDArray[np.uint16]:
@@ -36,12 +34,12 @@ def bucket_numbers(*, seed_state: int, unit_ids: Sequence[str]) -> NDArray[np.ui
 def _hash_units(block: Sequence[str], seed_state: int) -> NDArray[np.uint32]:
     """FNV-1a over the code units of each id, column by column over ids of falling length."""
     joined = "".join(block)
+    lengths = np.fromiter(map(len, block), dtype=np.int64, count=len(block))
     if joined.isascii():
         units: NDArray[np.uint8 | np.uint16] = np.frombuffer(joined.encode(), dtype=np.uint8)
-        lengths = np.fromiter(map(len, block), dtype=np.int64, count=len(block))
     else:
         units = np.frombuffer(joined.encode("utf-16-le", "surrogatepass"), dtype="<u2")
-        lengths = np.fromiter(map(_utf16_length, block), dtype=np.int64, count=len(block))
+        lengths += _astral_counts(joined, lengths)
     states = np.full(len(block), seed_state, dtype=np.uint32)
     longest = int(lengths.max())
     if longest * len(block) == len(units):
@@ -62,18 +60,23 @@ def _hash_units(block: Sequence[str], seed_state: int) -> NDArray[np.uint32]:
     return unsorted
 
 
-def _utf16_length(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+def _astral_counts(joined: str, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many characters of each id take two code units."""
+    is_astral = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4") > 0xFFFF
+    before = np.concatenate([[0], np.cumsum(is_astral)])
+    ends = np.cumsum(lengths)
+    counts: NDArray[np.int64] = before[ends] - before[ends - lengths]
+    return counts
 
 
 def _hash_digits(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """FNV-1a over the decimal digits of each value."""
-    step = np.uint32(10**_TAIL_DIGITS)
+    step = np.uint32(TAIL)
     heads = values // step
     rest = values - heads * step
     states: NDArray[np.uint32] = _head_states()[heads]
     power = step
-    for _ in range(_TAIL_DIGITS):
+    for _ in range(TAIL_DIGITS):
         power = power // np.uint32(10)
         digits = rest // power
         rest -= digits * power
@@ -88,5 +91,4 @@ def _hash_digits(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 @cache
 def _head_states() -> NDArray[np.uint32]:
-    """The states after hashing the digits before the tail, for each value of those digits."""
-    return np.array([fnv1a32(str(head)) for head in range(MASK // 10**_TAIL_DIGITS + 1)], dtype=np.uint32)
+    return np.array(head_states(), dtype=np.uint32)

@@ -21,6 +21,7 @@ from django.db.models import Count, Max, Sum
 
 from experiments.bucketing.allocation import arm_table
 from experiments.bucketing.hashing import fnv1a32
+from experiments.choices import ExperimentStatus
 from experiments.errors import UnknownExperiment
 from experiments.models import Arm, Decision, Experiment, PhaseArm
 from experiments.targeting.tree import Rule, decode
@@ -69,11 +70,14 @@ class ShipConfig:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentConfig:
-    """One published experiment; `shipped` is set while a decision to ship stands."""
+    """One published experiment; `shipped` is set while a decision to ship stands, `is_live` while units are assigned
+    by their bucket, `is_paused` while only those exposed before are."""
 
     id: int
     key: str
     status: str
+    is_live: bool
+    is_paused: bool
     unit_type: str
     seed: str
     seed_state: int
@@ -201,6 +205,8 @@ def _config(
         id=experiment.pk,
         key=experiment.key,
         status=experiment.status,
+        is_live=experiment.status in (ExperimentStatus.RUNNING, ExperimentStatus.PAUSED),
+        is_paused=experiment.status == ExperimentStatus.PAUSED,
         unit_type=experiment.unit_type,
         seed=experiment.seed,
         seed_state=fnv1a32(experiment.seed),

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.bucketing.allocation import NO_ARM, in_range
 from experiments.bucketing.hashing import BUCKETS, bucket_number
-from experiments.choices import AssignmentReason, ExperimentStatus
+from experiments.choices import AssignmentReason
 from experiments.models import Exposure
 from experiments.selectors.config import ArmConfig, ExperimentConfig, PhaseConfig, ShipConfig, get_config
 from experiments.targeting.evaluate import matches
@@ -28,14 +28,18 @@ _LOOK_UP_CHUNK = 5_000
 """Units per query when earlier exposures of many are looked up: below every database's limit of parameters."""
 _REMEMBERED_VALUES = 100_000
 """Distinct combinations of attribute values whose answer is kept: bounds the memory of a bulk assignment."""
-_REASONS = tuple(AssignmentReason)
+_REASONS = tuple(reason.value for reason in AssignmentReason)
 _CODES = {reason: code for code, reason in enumerate(_REASONS)}
+_SPLIT = AssignmentReason.SPLIT
+_IN = (_SPLIT, AssignmentReason.STICKY)
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """What one unit gets. `arm_key` None: serve the default. `is_in`: the unit is in the experiment, so that
-    reaching the point where the arms part is an exposure. A shipped arm has an `arm_key` and is not in."""
+    reaching the point where the arms part is an exposure. A shipped arm has an `arm_key` and is not in.
+
+    A named tuple, because making a frozen dataclass takes a fifth of the time of a whole decision.
+    """
 
     experiment_key: str
     arm_key: str | None
@@ -90,9 +94,6 @@ class Assignments:
         return np.isin(self.reason_codes, [_CODES[reason] for reason in _IN])
 
 
-_IN = (AssignmentReason.SPLIT, AssignmentReason.STICKY)
-
-
 def assign(
     *,
     experiment_key: str,
@@ -134,8 +135,7 @@ def _split(
     config: ExperimentConfig, phase: PhaseConfig, unit_id: str, attributes: Mapping[str, Any], number: int
 ) -> Assignment:
     layer = config.layer
-    position = NO_ARM
-    if config.status == ExperimentStatus.PAUSED:
+    if config.is_paused:
         reason = AssignmentReason.PAUSED
     elif layer is not None and not in_range(
         number=bucket_number(seed_state=layer.seed_state, unit_id=unit_id), lower=layer.lower, upper=layer.upper
@@ -145,11 +145,11 @@ def _split(
         reason = AssignmentReason.TARGETING
     else:
         position = phase.table[number]
-        reason = AssignmentReason.COVERAGE if position == NO_ARM else AssignmentReason.SPLIT
-    if position == NO_ARM:
-        return Assignment(config.key, None, None, phase.number, number / BUCKETS, reason, False)
-    arm = config.arms[position]
-    return Assignment(config.key, arm.key, arm.payload, phase.number, number / BUCKETS, reason, True)
+        if position != NO_ARM:
+            arm = config.arms[position]
+            return Assignment(config.key, arm.key, arm.payload, phase.number, number / BUCKETS, _SPLIT, True)
+        reason = AssignmentReason.COVERAGE
+    return Assignment(config.key, None, None, phase.number, number / BUCKETS, reason, False)
 
 
 def _serve_shipped(
@@ -183,7 +183,7 @@ def _barred(config: ExperimentConfig, unit_type: str) -> AssignmentReason | None
     """Why no unit of this type is served an arm, if so."""
     if config.unit_type != unit_type:
         return AssignmentReason.UNIT_TYPE
-    if config.shipped is None and config.status not in (ExperimentStatus.RUNNING, ExperimentStatus.PAUSED):
+    if config.shipped is None and not config.is_live:
         return AssignmentReason.STOPPED
     return None
 
@@ -197,7 +197,7 @@ def _phase_at(config: ExperimentConfig, at: datetime) -> PhaseConfig | None:
 
 
 def _is_sticky(config: ExperimentConfig, phase: PhaseConfig) -> bool:
-    return phase.number > 1 or config.status == ExperimentStatus.PAUSED
+    return phase.number > 1 or config.is_paused
 
 
 def _first_exposures(config: ExperimentConfig, owners: Mapping[str, Sequence[str]]) -> dict[str, tuple[ArmConfig, int]]:
@@ -278,7 +278,7 @@ def _split_many(
         layer = config.layer
         shares = bucket_numbers(seed_state=layer.seed_state, unit_ids=ids) / BUCKETS
         leave_out(~((layer.lower <= shares) & (shares < layer.upper)), AssignmentReason.LAYER)
-    if config.status == ExperimentStatus.PAUSED:
+    if config.is_paused:
         leave_out(np.ones(len(ids), dtype=bool), AssignmentReason.PAUSED)
     index_of = {arm.id: position for position, arm in enumerate(config.arms)}
     exposed = _first_exposures(config, _owners(config, phase, ids, aliases))
