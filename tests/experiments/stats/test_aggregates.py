@@ -149,6 +149,8 @@ def test_total__shift_per_cell__merges_equal_shifts_only() -> None:
     assert cells[1].mean().tolist() == [2.0, 2.0, 2.0]
     with pytest.raises(ValueError, match="frozen"):
         cells.total(0)
+    with pytest.raises(ValueError, match="cannot be reshaped"):
+        cells.reshape((6,))
 
 
 @settings(max_examples=40, deadline=None)
