@@ -23,6 +23,7 @@ from experiments.services.design import ArmSpec, Design, MetricSpec, create_expe
 from experiments.services.lifecycle import start
 from experiments.services.metrics import ensure_builtin_metrics
 from experiments.services.refresh import refresh_experiment
+from marketing.choices import IdentityKind
 from marketing.services.demo import people as crowd
 from marketing.services.demo import writer
 from marketing.services.demo.people import People, build_people
@@ -39,6 +40,7 @@ from marketing.services.demo.world import (
     choice_shares,
     microseconds,
 )
+from marketing.services.profiles import NewProfile, create_profiles
 
 PEOPLE: Final = 600
 LIFT: Final = 0.3
@@ -114,7 +116,8 @@ def run_world(*, rng: np.random.Generator, profiles: int, at: datetime, lift: fl
 def _play(*, rng: np.random.Generator, shop: Shop, people: People, at: datetime, lift: float, mark: str) -> str:
     begin = at - timedelta(days=DAYS + WINDOW_DAYS + 1)
     ensure_builtin_metrics()
-    ids = [pk for chunk in writer.store_people(people=people, at=begin, prefix=mark) for pk in chunk]
+    rows = [NewProfile(identities=((IdentityKind.USER_ID, f"{mark}-{person.number}"),)) for person in people.persons]
+    ids = create_profiles(rows=rows, at=begin, is_demo=True)
     experiment = create_experiment(design=_design(mark=mark, profiles=len(ids)), at=begin)
     start(experiment_key=experiment.key, at=begin)
     personalized = writer.assign_arms(experiment_key=experiment.key, profile_ids=ids, at=begin)

@@ -21,7 +21,7 @@ DEFAULT_LIFT: Final = 0.5
 """With 5,000 people about 1,400 of an arm have a closed window: planned power is above 0.99, sequentially too."""
 KNOWN_FOR_DAYS: Final = 30  # regular visitors are members for at least so long
 BASELINE: Final = 0.2
-MDE: Final = 0.2
+MDE: Final = 0.35
 PEOPLE_PER_DAY: Final = 120
 
 

@@ -1,0 +1,32 @@
+"""One small demo world, built once for the module and rolled back after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from django.db import transaction
+from pytest_django import DjangoDbBlocker
+
+from marketing.services.demo.seed import DemoWorld, seed_demo
+
+AT = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+PEOPLE = 260
+
+
+def ignore(step: str, done: int, total: int) -> None:
+    """Take progress and show nothing."""
+
+
+def build(*, profiles: int = PEOPLE) -> DemoWorld:
+    """Build a world in the present transaction."""
+    return seed_demo(seed=1, profiles=profiles, at=AT, lift=0.5, report=ignore)
+
+
+@pytest.fixture(scope="module")
+def demo(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[DemoWorld]:
+    """A demo world for tests that only read it; take `db` besides."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield build()
+        transaction.set_rollback(True)

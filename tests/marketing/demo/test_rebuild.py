@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from marketing.models import Campaign, Event, Profile, Segment
+from marketing.services.demo import seed, stage, writer
+from marketing.services.demo.seed import draw_world, seed_demo
+from tests.marketing.demo.conftest import AT, build
+
+pytestmark = pytest.mark.django_db
+
+
+def test_seed__again__replaces_the_world_and_duplicates_nothing() -> None:
+    counts = []
+    for _ in range(2):
+        build(profiles=60)
+        counts.append(
+            (Profile.objects.count(), Event.objects.count(), Campaign.objects.count(), Segment.objects.count())
+        )
+    assert counts[0][0] == counts[1][0] == 60
+    # Answers depend on the arms, the arms on the new people's keys: a few events more or less.
+    assert counts[1][1] == pytest.approx(counts[0][1], rel=0.05)
+    assert counts[0][2:] == counts[1][2:]
+
+
+def test_seed__interrupted__completes_at_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(**_kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(seed, "train", die)
+        with pytest.raises(KeyboardInterrupt):
+            build(profiles=60)
+    assert Profile.objects.count() == 60
+    build(profiles=60)
+    assert Profile.objects.count() == 60
+    assert Campaign.objects.count() == len(stage.trials(lift=0.5))
+
+
+def test_seed__progress__only_grows_and_ends_near_the_total() -> None:
+    seen: list[tuple[str, int, int]] = []
+    seed_demo(seed=2, profiles=60, at=AT, lift=0.5, report=lambda step, done, total: seen.append((step, done, total)))
+    done = [entry[1] for entry in seen]
+    assert done == sorted(done)
+    assert done[-1] > 0.8 * seen[-1][2]
+    assert all(entry[1] <= entry[2] for entry in seen)
+    assert len({entry[0] for entry in seen}) == 8
+
+
+def test_seed__event_refused__says_so() -> None:
+    drawn = draw_world(seed=1, profiles=20, at=AT)
+    chunks = writer.store_events(events=drawn.events[:5], shop=drawn.shop, profile_ids=[-1] * 20, prefix="x", at=AT)
+    with pytest.raises(RuntimeError, match="there is no such profile"):
+        next(chunks)
