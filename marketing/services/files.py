@@ -108,7 +108,7 @@ def _csv_rows(reader: Any, columns: Sequence[str], delimiter: str) -> Iterator[F
         problem = ""
         if len(cells) != len(columns):
             problem = f"line {reader.line_num} has {len(cells)} cells, the first line names {len(columns)}"
-        elif any(not cell.isascii() and _is_not_utf8(cell) for cell in cells):
+        elif _is_not_utf8("".join(cells)):
             problem = f"line {reader.line_num} is not UTF-8"
         if problem:
             yield FileRow(number, None, problem, raw=delimiter.join(cells))
@@ -124,7 +124,7 @@ def _json_rows(text: io.TextIOWrapper) -> Iterator[FileRow]:
         if not line.strip():
             continue
         number += 1
-        if not line.isascii() and _is_not_utf8(line):
+        if _is_not_utf8(line):
             yield FileRow(number, None, f"line {number} is not UTF-8", raw=line.rstrip("\r\n"))
             continue
         try:
@@ -138,4 +138,4 @@ def _json_rows(text: io.TextIOWrapper) -> Iterator[FileRow]:
 
 
 def _is_not_utf8(text: str) -> bool:
-    return any(0xDC80 <= ord(character) <= 0xDCFF for character in text)
+    return not text.isascii() and any(0xDC80 <= ord(character) <= 0xDCFF for character in text)

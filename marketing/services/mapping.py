@@ -13,11 +13,11 @@ from marketing.errors import CannotImport
 
 # Field → the identity it states, in the order of trust.
 IDENTITY_FIELDS: Final = {
-    "user_id": IdentityKind.USER_ID,
-    "crm": IdentityKind.CRM,
-    "email": IdentityKind.EMAIL,
-    "anonymous_id": IdentityKind.ANONYMOUS,
-    "device": IdentityKind.DEVICE,
+    "user_id": IdentityKind.USER_ID.value,
+    "crm": IdentityKind.CRM.value,
+    "email": IdentityKind.EMAIL.value,
+    "anonymous_id": IdentityKind.ANONYMOUS.value,
+    "device": IdentityKind.DEVICE.value,
 }
 EVENT_FIELDS: Final = ("event", "timestamp", "message_id")
 SKIP: Final = "-"
@@ -46,6 +46,7 @@ KNOWN_NAMES: Final = {
     "messageid": "message_id",
     "message_id": "message_id",
 }
+MOST_COLUMNS: Final = 10_000  # JSON lines may have other names in each row: what is remembered has an end
 EPOCH_DIGITS: Final = 9  # a number of at least so many digits is seconds since 1970; 20261124 is a day
 
 
@@ -58,14 +59,21 @@ class RowMapping:
     """The event's name, in a file whose rows are all the same kind of event."""
     time_zone: str = "UTC"
     """Of times that do not name their own."""
+    _fields: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """Columns whose fields have been looked up."""
 
     def as_json(self) -> dict[str, Any]:
         return {"renamed": dict(sorted(self.renamed.items())), "event": self.event, "time_zone": self.time_zone}
 
     def field_of(self, column: str) -> str:
         """Return the field that a column is; a column of another name is a property or a trait of that name."""
-        given = self.renamed.get(column)
-        return given if given is not None else KNOWN_NAMES.get(column.strip().lower().replace(" ", "_"), column)
+        known = self._fields.get(column)
+        if known is None:
+            given = self.renamed.get(column)
+            known = given if given is not None else KNOWN_NAMES.get(column.strip().lower().replace(" ", "_"), column)
+            if len(self._fields) < MOST_COLUMNS:
+                self._fields[column] = known
+        return known
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
@@ -100,14 +108,19 @@ def event_message(row: Mapping[str, Any], mapping: RowMapping, *, message_id: st
         return {"messageId": message_id, **row}
     fields = _fields(row, mapping)
     properties = fields.pop("properties", None)
-    return {
+    message = {
         "type": "track",
         "messageId": fields.pop("message_id", None) or message_id,
         "event": fields.pop("event", None) or mapping.event,
         "timestamp": moment_text(fields.pop("timestamp", None), mapping),
-        "context": {"identities": _identities(fields)},
-        "properties": {**fields, **properties} if isinstance(properties, Mapping) else fields,
+        "userId": fields.pop("user_id", None),
+        "anonymousId": fields.pop("anonymous_id", None),
     }
+    others = _identities(fields)
+    if others:
+        message["context"] = {"identities": others}
+    message["properties"] = {**fields, **properties} if isinstance(properties, Mapping) else fields
+    return message
 
 
 def profile_message(row: Mapping[str, Any], mapping: RowMapping, *, message_id: str, at: datetime) -> dict[str, Any]:
@@ -144,7 +157,7 @@ def _fields(row: Mapping[str, Any], mapping: RowMapping) -> dict[str, Any]:
 
 
 def _identities(fields: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"kind": kind.value, "value": fields.pop(name)} for name, kind in IDENTITY_FIELDS.items() if name in fields]
+    return [{"kind": kind, "value": fields.pop(name)} for name, kind in IDENTITY_FIELDS.items() if name in fields]
 
 
 def moment_text(value: Any, mapping: RowMapping) -> Any:

@@ -28,6 +28,8 @@ ORDER_EVENT: Final = "Order Completed"
 _NAMED: Final = {"page": "Page Viewed", "screen": "Screen Viewed", "group": "Group Joined"}
 _VALUE_KEYS: Final = ("revenue", "total", "value")
 _COLUMN_KEYS: Final = frozenset(("product_id", "sku", "order_id", "recommendation_id", "currency"))
+# A frozenset: `.values` builds a list at each look, for each of millions of messages.
+_IDENTITY_KINDS: Final = frozenset(IdentityKind.values)
 _INSIDE: Final = (SourceKind.INTERNAL, SourceKind.DEMO)
 
 IdentityKey = tuple[str, str]
@@ -124,7 +126,7 @@ def _other_identities(context: Mapping[str, Any]) -> list[IdentityKey]:
         if not isinstance(one, Mapping):
             raise BadMessage("context.identity needs a known kind and a value")
         value = _text(one.get("value"), name="identity", longest=MAX_IDENTITY).strip()
-        if one.get("kind") not in IdentityKind.values or not value:
+        if one.get("kind") not in _IDENTITY_KINDS or not value:
             raise BadMessage("context.identity needs a known kind and a value")
         found.append((str(one["kind"]), normalized(one["kind"], value)))
     return found
