@@ -209,8 +209,11 @@ class DatasetBuilder:
 
 
 def _canonical(names: NDArray[np.str_], codes: NDArray[np.int32]) -> tuple[NDArray[np.str_], NDArray[np.int32]]:
-    """Ids in sorted order, so that a data set does not depend on the order in which its chunks came."""
-    order = np.argsort(names, kind="stable")
+    """Ids in sorted order, so that a data set does not depend on the order in which its chunks came.
+
+    Shorter ids come first: numbers stand in numeric order.
+    """
+    order = np.lexsort((names, np.strings.str_len(names)))
     rank = np.empty(names.size, dtype=np.int32)
     rank[order] = np.arange(names.size, dtype=np.int32)
     return names[order], rank[codes]

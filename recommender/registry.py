@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from recommender.algorithms.als import Als
 from recommender.algorithms.base import Algorithm
 from recommender.algorithms.content import Content
+from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
 from recommender.algorithms.popularity import Popularity
 from recommender.algorithms.user_knn import UserKNN
@@ -23,7 +25,7 @@ from recommender.errors import InvalidStrategy, UnknownAlgorithm
 if TYPE_CHECKING:
     from recommender.algorithms.base import Parameters
 
-BUILT_IN: tuple[type[Algorithm], ...] = (Popularity, UserKNN, ItemKNN, Content)
+BUILT_IN: tuple[type[Algorithm], ...] = (Popularity, UserKNN, ItemKNN, Content, Ease, Als)
 ENTRY_POINT_GROUP = "holdout.algorithms"
 
 

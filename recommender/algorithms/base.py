@@ -60,8 +60,6 @@ class Capabilities:
     """True when `explain` names items of the profile."""
     cold_items: bool = False
     """True when an item without a single interaction can get a score."""
-    uses_ratings: bool = False
-    """True when low ratings carry information for it; others see only what counts as liking."""
     reason: Literal["because_of", "similar_people", "popular", "explored", "recent"] = "because_of"
     """What may honestly be said about an item it recommends."""
 
@@ -72,6 +70,9 @@ class Algorithm(ABC):
     key: ClassVar[str]
     capabilities: ClassVar[Capabilities] = Capabilities()
     defaults: ClassVar[Parameters] = {}
+
+    uses_ratings: bool = False
+    """True when low ratings carry information: its profiles are all ratings, not only what counts as liking."""
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = merged(self.defaults, parameters or {}, owner=self.key)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from recommender.algorithms.base import Algorithm, Capabilities
+from recommender.algorithms.base import Algorithm, Capabilities, Profile
 from recommender.algorithms.neighbours import (
     explain_neighbours,
     score_neighbours,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recommender.algorithms.base import Anchor, Arrays, Parameters, Profile, Scores
+    from recommender.algorithms.base import Anchor, Arrays, Parameters, Scores
     from recommender.dataset import Csr, Dataset
 
 WEIGHTINGS = ("cosine", "tfidf", "bm25", "adjusted-cosine")
@@ -47,6 +47,7 @@ class ItemKNN(Algorithm):
         super().__init__(parameters)
         if self.parameters["weighting"] not in WEIGHTINGS:
             raise ValueError(f"{self.key}: weighting must be one of {', '.join(WEIGHTINGS)}")
+        self.uses_ratings = self.parameters["weighting"] == "adjusted-cosine"
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator) -> Arrays:
         """The `neighbours` most similar items of each item, by blocks of a sparse product."""
@@ -57,15 +58,21 @@ class ItemKNN(Algorithm):
 
     def score(self, arrays: Arrays, profile: Profile) -> Scores:
         """Σ weight · similarity over the profile."""
-        return score_neighbours(arrays, profile)
+        return score_neighbours(arrays, self._centred(profile))
 
     def score_block(self, arrays: Arrays, profiles: Csr) -> Scores:
         """One sparse product."""
-        return score_neighbours_block(arrays, profiles)
+        return score_neighbours_block(arrays, centred_rows(profiles) if self.uses_ratings else profiles)
 
     def explain(self, arrays: Arrays, profile: Profile, item: int) -> Sequence[Anchor]:
         """Because you chose these."""
-        return explain_neighbours(arrays, profile, item)
+        return explain_neighbours(arrays, self._centred(profile), item)
+
+    def _centred(self, profile: Profile) -> Profile:
+        """Adjusted cosine weighs an item by how far above the person's mean they rated it."""
+        if not self.uses_ratings or profile.is_empty:
+            return profile
+        return Profile(profile.items, profile.weights - profile.weights.mean())
 
     def _weighted(self, dataset: Dataset) -> Csr:
         weighting = self.parameters["weighting"]

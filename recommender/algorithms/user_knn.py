@@ -39,7 +39,7 @@ class UserKNN(Algorithm):
     """`ranking`: Σ sim over neighbours who have the item (support), Σ sim · (r − r̄) (centred), or r̂ (predicted)."""
 
     key: ClassVar[str] = "user-knn"
-    capabilities: ClassVar[Capabilities] = Capabilities(uses_ratings=True, reason="similar_people")
+    capabilities: ClassVar[Capabilities] = Capabilities(reason="similar_people")
     defaults: ClassVar[Parameters] = {
         "similarity": "pearson",
         "ranking": "support",
@@ -54,11 +54,12 @@ class UserKNN(Algorithm):
             raise ValueError(f"{self.key}: similarity must be one of {', '.join(SIMILARITIES)}")
         if self.parameters["ranking"] not in RANKINGS:
             raise ValueError(f"{self.key}: ranking must be one of {', '.join(RANKINGS)}")
+        self.uses_ratings = self.parameters["similarity"] == "pearson"
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator) -> Arrays:
         """Keeps the ratings twice, by user and by item: neighbours are found when they are asked for."""
         self.require_interactions(dataset)
-        by_user = dataset.matrix()
+        by_user = (dataset if self.uses_ratings else dataset.positives()).matrix()
         by_item = by_user.T.tocsr()
         counts = np.diff(by_user.indptr)
         totals = np.asarray(by_user.sum(axis=1), dtype=np.float64).ravel()
@@ -71,7 +72,7 @@ class UserKNN(Algorithm):
             "item_rating": by_item.data.astype(np.float32),
             "user_mean": (totals / np.maximum(counts, 1)).astype(np.float32),
             "user_norm": np.sqrt(np.asarray(by_user.multiply(by_user).sum(axis=1), dtype=np.float64).ravel()),
-            "positive_from": np.array([dataset.positive_from], dtype=np.float32),
+            "positive_from": np.array([dataset.positive_from if self.uses_ratings else 0.0], dtype=np.float32),
         }
 
     def score(self, arrays: Arrays, profile: Profile) -> Scores:

@@ -66,7 +66,7 @@ def split_by(dataset: Dataset, held_out: NDArray[np.bool_], *, is_temporal: bool
 
 def profiles_for(algorithm: Algorithm, train: Dataset) -> Csr:
     """Profiles as this algorithm wants them: ratings, or only what was liked."""
-    return (train if algorithm.capabilities.uses_ratings else train.positives()).matrix()
+    return (train if algorithm.uses_ratings else train.positives()).matrix()
 
 
 def judge(algorithm: Algorithm, arrays: Arrays, split: Split, *, k: int = LIST_LENGTH) -> Judged:

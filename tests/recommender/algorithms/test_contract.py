@@ -25,7 +25,7 @@ def _fitted(key: str, dataset: Dataset) -> tuple[Algorithm, Arrays]:
 
 
 def _profiles(algorithm: Algorithm, dataset: Dataset) -> Csr:
-    seen = dataset if algorithm.capabilities.uses_ratings else dataset.positives()
+    seen = dataset if algorithm.uses_ratings else dataset.positives()
     return seen.matrix()
 
 
