@@ -23,18 +23,24 @@ from experiments.stats.estimates import (
 )
 from experiments.stats.results import Alternative, Interval, Reason
 
-# two-sided p-values by mpmath with 60 digits: Student's t with df degrees of freedom at t
+# two-sided p-values by mpmath with 60 digits: the regularized incomplete beta function at the doubles
 STUDENT = [
-    (3.3, 36.9, 1.9642e-5),
-    (25.7, 30.0, 1.573667e-21),
-    (10_000.3, 36.9, 1.4535e-279),
-    (1e9, 16.0, 1.2778e-57),
+    (3.3, 36.9, 1.964239108205142e-5),
+    (25.7, 30.0, 1.573674400804662e-21),
+    (500.5, 36.9, 6.709919735472502e-145),
+    (10000.3, 36.9, 1.453473221113366e-279),
+    (1000000.1, 36.9, 7.34762343191882e-298),
+    (1e9, 16.0, 1.277771978190983e-57),
+    (1e9, 37.0, 1.145651685755514e-299),
+    (math.inf, 10.0, 1.523970604832105e-23),
+    (math.inf, 37.0, 1.145114244504915e-299),
 ]
 
 
 @pytest.mark.parametrize(("df", "t", "expected"), STUDENT)
-def test_tail_probability__student_far_out__right_in_the_leading_digits(df: float, t: float, expected: float) -> None:
-    assert float(tail_probability(t, df)) == pytest.approx(expected, rel=1e-4)
+def test_tail_probability__far_out__right_to_ten_digits(df: float, t: float, expected: float) -> None:
+    assert float(tail_probability(t, df)) == pytest.approx(expected, rel=1e-10)
+    assert float(tail_probability(t, df, Alternative.GREATER)) == pytest.approx(expected / 2, rel=1e-10)
 
 
 def test_tail_probability__normal_down_to_1e_300__equal_to_the_asymptotic_series() -> None:
