@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from experiments.views import manage, results
+from experiments.views import design, manage, results
 
 app_name = "experiments"
 urlpatterns = [
     path("", manage.experiment_list, name="experiment-list"),
+    path("new/", design.experiment_create, name="experiment-create"),
     path("<slug:key>/", results.experiment_detail, name="experiment-detail"),
     path("<slug:key>/report.json", results.experiment_report, name="experiment-report"),
     path("<slug:key>/results.csv", results.experiment_table, name="experiment-table"),
     path("<slug:key>/refresh/", results.experiment_refresh, name="experiment-refresh"),
+    path("<slug:key>/edit/", design.experiment_edit, name="experiment-edit"),
     path("<slug:key>/decide/", manage.experiment_decide, name="experiment-decide"),
     path("<slug:key>/revert/", manage.experiment_revert, name="experiment-revert"),
     path("<slug:key>/<slug:transition>/", manage.experiment_transition, name="experiment-transition"),

@@ -29,7 +29,7 @@ from experiments.models import (
 from experiments.models.experiment import new_seed
 from experiments.selectors.config import clear_config_cache
 from experiments.services.changes import OBJECT_TYPE, record_change, touch
-from experiments.targeting.tree import encode, parse
+from experiments.targeting.tree import decode, encode, parse, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,40 @@ def create_finished(
     experiment.refresh_from_db()
     record_change(experiment=experiment, transition="import", actor=actor, at=at, message="")
     return experiment
+
+
+def design_of(*, experiment_key: str) -> Design:
+    """The design of a stored experiment, as its first phase has it: what a form shows and a copy starts from."""
+    experiment = Experiment.objects.select_related("layer").filter(key=experiment_key).first()
+    if experiment is None:
+        raise UnknownExperiment(experiment_key)
+    phase = experiment.phases.get(number=1)
+    rows = phase.phase_arms.select_related("arm").order_by("arm__position")
+    uses = experiment.metrics.select_related("metric").order_by("pk")
+    return Design(
+        key=experiment.key,
+        name=experiment.name,
+        arms=tuple(ArmSpec(row.arm.key, row.arm.name, row.weight, row.arm.is_control, row.arm.payload) for row in rows),
+        metrics=tuple(MetricSpec(use.metric.key, use.role, use.margin, use.window_hours) for use in uses),
+        hypothesis=experiment.hypothesis,
+        unit_type=experiment.unit_type,
+        layer_key="" if experiment.layer is None else experiment.layer.key,
+        layer_lower=experiment.layer_lower,
+        layer_upper=experiment.layer_upper,
+        coverage=phase.coverage,
+        targeting=to_json(decode(phase.targeting)) if phase.targeting else {},
+        alpha=experiment.alpha,
+        power=experiment.power,
+        mde=experiment.mde,
+        planned_size=experiment.planned_size,
+        planned_days=experiment.planned_days,
+        facts=experiment.facts,
+        facts_reference=experiment.facts_reference,
+        plan=experiment.plan,
+        is_demo=experiment.is_demo,
+        demo_truth=experiment.demo_truth,
+        seed=experiment.seed,
+    )
 
 
 def create_layer(*, key: str, name: str, is_demo: bool = False) -> Layer:

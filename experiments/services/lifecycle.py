@@ -305,7 +305,7 @@ def _check_layer(experiment: Experiment) -> Iterator[Reason]:
 
 GUARDS: dict[str, _Guard] = {
     "arms": _Guard(gettext_lazy("Two arms or more, one of them the control"), _check_arms),
-    "weights": _Guard(gettext_lazy("The weights sum to 100 %%"), _check_weights),
+    "weights": _Guard(gettext_lazy("The weights sum to 100 percent"), _check_weights),
     "coverage": _Guard(gettext_lazy("Some traffic is covered"), _check_coverage),
     "targeting": _Guard(gettext_lazy("The targeting rule can be read"), _check_targeting),
     "primary_metric": _Guard(gettext_lazy("A primary metric"), _check_primary_metric),

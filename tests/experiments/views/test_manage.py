@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from experiments.models import ChangeLog, Decision, Experiment
 from experiments.services import decision
+from experiments.services.design import ArmSpec
 from tests.factories.experiments import STARTED, make_experiment
 
 pytestmark = pytest.mark.django_db
@@ -178,8 +179,19 @@ def test_decide__get__form_and_warning_without_a_result(analyst: Client) -> None
     experiment = make_experiment(status="running")
     text = analyst.get(_url("decide", experiment)).content.decode()
     assert "you decide without data" in text
-    assert 'value="treatment"' in text
+    assert '<option value="treatment" selected>' in text
     assert 'value="control"' not in text
+
+
+def test_decide__two_treatments__none_is_chosen_beforehand(analyst: Client) -> None:
+    arms = (
+        ArmSpec(key="control", name="Control", weight=0.4, is_control=True),
+        ArmSpec(key="a", name="A", weight=0.3),
+        ArmSpec(key="b", name="B", weight=0.3),
+    )
+    text = analyst.get(_url("decide", make_experiment(status="running", arms=arms))).content.decode()
+    assert '<option value="a">' in text
+    assert '<option value="" selected>' in text
 
 
 def test_decide__ship__acted_on(analyst: Client) -> None:
