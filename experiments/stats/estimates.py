@@ -331,7 +331,8 @@ def _relative(
     log_ratio_variance: ArrayLike | None,
 ) -> _Relative:
     cov = np.asarray(covariance, dtype=np.float64)
-    positive = (absolute.control > 0) & (absolute.treatment > 0)
+    # a treatment that is positive by rounding only has no logarithm either
+    positive = (absolute.control > 0) & (absolute.treatment > 0) & (absolute.effect / absolute.control > -1)
     c = np.where(positive, absolute.control, np.nan)
     t = np.where(positive, absolute.treatment, np.nan)
     if log_ratio_variance is None:

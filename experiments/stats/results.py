@@ -174,8 +174,8 @@ class Comparison:
 
     @property
     def log_ratio(self) -> FloatArray:
-        """ln(treatment / control): the scale of sequential inference on lifts."""
-        return np.asarray(np.log1p(self.lift), dtype=np.float64)
+        """ln(treatment / control): the scale of sequential inference on lifts; NaN without a lift."""
+        return np.asarray(np.log1p(np.where(self.lift > -1, self.lift, np.nan)), dtype=np.float64)
 
     def at(self, index: Index = ()) -> ComparisonResult:
         """The scalar view at `index` (`()` for zero-dimensional arrays)."""

@@ -195,6 +195,11 @@ def test_compare__undefined_parts__none_with_their_reasons() -> None:
     assert one_constant.df == pytest.approx(9)
     assert one_constant.reason is None
 
+    rounding = compare(estimate(0.3, 0.1), estimate(1e-20, 0.1))
+    assert (rounding.at().lift, rounding.at().lift_reason) == (None, Reason.NON_POSITIVE_MEAN)
+    assert np.isnan(rounding.log_ratio)
+    assert np.isnan(replace(rounding, lift=np.asarray(-1.0)).log_ratio)
+
     negative = compare(estimate(-1.0, 0.1), estimate(2.0, 0.1)).at()
     assert negative.p_value is not None
     assert (negative.lift, negative.lift_ci, negative.lift_reason) == (None, None, Reason.NON_POSITIVE_MEAN)
