@@ -72,13 +72,14 @@ def import_finished_experiment(
         raise CannotImport(str(problem)) from problem
     shares = _shares(data, weights or {}, column=columns.arm)
     reference = _reference(path, columns, shares)
-    if Experiment.objects.filter(key=reference).exists() and dataset_folder(reference).exists():
-        report = get_report(experiment_key=reference)
-        if report is not None:
-            return ImportedExperiment(experiment_key=reference, report=report, is_new=False)
+    report = get_report(experiment_key=reference)
+    if report is not None:
+        if not dataset_folder(reference).exists():
+            _write(data, reference)
+        return ImportedExperiment(experiment_key=reference, report=report, is_new=False)
     try:
         return _store(data=data, shares=shares, reference=reference, name=path.name, at=at, actor=actor)
-    except BaseException:
+    except BaseException:  # an interruption by the keyboard, too, must leave nothing behind
         remove_dataset(reference)
         raise
 
@@ -93,8 +94,7 @@ def _store(
     actor: User | None,
 ) -> ImportedExperiment:
     keys = _arm_keys(data.arms)
-    remove_dataset(reference)
-    write_dataset(reference, exposures=_exposures(data, keys), events=_events(data))
+    _write(data, reference)
     design = Design(
         key=reference,
         name=name,
@@ -113,9 +113,13 @@ def _store(
             _add_metric(experiment, column, index=index, covariate=data.covariate)
         refresh_experiment(experiment_id=experiment.pk, at=at)
         report = get_report(experiment_key=reference)
-    if report is None:
-        raise CannotImport(f"the analysis of {name} gave no report")
+    assert report is not None  # the refresh above stored it or raised
     return ImportedExperiment(experiment_key=reference, report=report, is_new=True)
+
+
+def _write(data: FinishedExperiment, reference: str) -> None:
+    remove_dataset(reference)
+    write_dataset(reference, exposures=_exposures(data, _arm_keys(data.arms)), events=_events(data))
 
 
 def _add_metric(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from io import StringIO
 
 from django.contrib import messages
@@ -19,7 +18,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from experiments.choices import TRANSITIONS
+from experiments.choices import TRANSITIONS, ExperimentStatus
 from experiments.models import Experiment
 from experiments.reports import Bounds, ExperimentReport, encode_report
 from experiments.selectors import get_report, get_results, list_changes
@@ -92,7 +91,7 @@ def experiment_refresh(request: HttpRequest, key: str) -> HttpResponse:
     """Ask the worker for a refresh."""
     experiment = get_object_or_404(Experiment, key=key)
     # robust: without a broker the scheduler refreshes anyway, so that the page need not fail
-    transaction.on_commit(partial(refresh_experiment.delay, experiment.pk), robust=True)
+    transaction.on_commit(lambda: refresh_experiment.delay(experiment.pk), robust=True)
     messages.info(request, _("The results are being refreshed; look again in a moment."))
     return redirect("experiments:experiment-detail", key=key)
 
@@ -112,7 +111,10 @@ def _actions(experiment: Experiment, user: User | AnonymousUser) -> list[Action]
         if experiment.status in rule.sources and user.has_perm(rule.permission) and rule.name != "emergency_stop"
     ]
     named = {"decide": "experiments:experiment-decide", "revert": "experiments:experiment-revert"}
-    return [
+    is_editable = experiment.status == ExperimentStatus.DRAFT and user.has_perm("experiments.change_experiment")
+    edit_url = reverse("experiments:experiment-edit", kwargs={"key": experiment.key})
+    edit = [Action(label=_("Change the draft"), url=edit_url, is_primary=False)] if is_editable else []
+    return edit + [
         Action(
             label=rule.label,
             url=reverse(named[rule.name], kwargs={"key": experiment.key})
