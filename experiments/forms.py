@@ -141,6 +141,7 @@ class ExperimentForm(forms.Form):
         label=_("Targeting rule (JSON)"),
         required=False,
         initial=dict,
+        widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_('{} is everyone; for example {"attribute": "country", "op": "eq", "value": "DE"}.'),
     )
     layer_key = forms.ChoiceField(
@@ -224,7 +225,10 @@ class ArmForm(forms.Form):
     key = forms.SlugField(label=_("Key"), max_length=64)
     percent = forms.FloatField(label=_("Share (%)"), min_value=0, max_value=100)
     payload = forms.JSONField(
-        label=_("Payload (JSON)"), required=False, help_text=_("What your code gets when it asks for this arm.")
+        label=_("Payload (JSON)"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("What your code gets when it asks for this arm."),
     )
 
     def spec(self, *, is_control: bool) -> ArmSpec:

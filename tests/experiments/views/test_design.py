@@ -186,3 +186,10 @@ def test_design__without_permission__refused() -> None:
         assert client.post(url).status_code == 403
         assert Client().get(url).status_code == 302
         assert client.put(url).status_code == 405
+
+
+def test_detail__draft__offers_the_change_to_whoever_may(analyst: Client) -> None:
+    draft, running = make_experiment(), make_experiment(status="running")
+    for experiment, is_offered in ((draft, True), (running, False)):
+        page = analyst.get(reverse("experiments:experiment-detail", kwargs={"key": experiment.key}))
+        assert (_edit(experiment) in page.content.decode()) is is_offered
