@@ -7,8 +7,7 @@ Boschloo's test for each difference would take seconds, and the mid-p test's own
 the odds ratio. They can disagree with the exact p-value within the last few percent of alpha.
 
 Sources: R. D. Boschloo, "Raised conditional level of significance for the 2 × 2 table", Statistica
-Neerlandica 24 (1970); H. O. Lancaster, JASA 56 (1961), mid-p; C. Loader, "Fast and accurate
-computation of binomial probabilities" (2000), for densities without cancellation.
+Neerlandica 24 (1970); H. O. Lancaster, JASA 56 (1961), for the mid-p.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from experiments.stats.densities import hypergeometric
 from experiments.stats.estimates import LiftMethod
 from experiments.stats.proportion import compare_proportions
 from experiments.stats.results import Alternative, BoolArray, Comparison, FloatArray, Interval, Reason
@@ -32,7 +32,6 @@ GRID = 200  # nuisance rates tried first: on the scale of angles a peak is wider
 WORTH = 0.9  # local maxima of the grid at least this share of the highest are refined
 ZOOMS = 8  # each narrows a maximum's cell fivefold
 TAIL_TERMS = 100_000  # a hypergeometric tail is over long before
-STIRLING_FROM = 16  # the series below is exact to a double from here on
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,23 +242,6 @@ def boschloo_p_value(
     return min(1.0, 2 * min(observed, _boschloo_greater(*mirrored, enough=observed)))
 
 
-def hypergeometric(x: ArrayLike, marked: int, others: int, drawn: int) -> FloatArray:
-    """P(X = x) of x marked among `drawn` from `marked` and `others`, to full precision.
-
-    Loader's form: a product of three binomial densities, none of which cancels.
-
-    >>> hypergeometric([0, 1, 2], 2, 3, 2).round(6).tolist()
-    [0.3, 0.6, 0.1]
-    """
-    k = np.asarray(x, dtype=np.float64)
-    share = drawn / (marked + others)
-    return np.asarray(
-        _binomial(k, float(marked), share)
-        * _binomial(drawn - k, float(others), share)
-        / _binomial(np.asarray(float(drawn)), float(marked + others), share)
-    )
-
-
 def _central_mid_p(x: int, margins: tuple[int, int, int], support: tuple[int, int], alternative: Alternative) -> float:
     """One-sided mid-p-values add up to one: sum the tail away from the mean, take the other from 1."""
     marked, others, drawn = margins
@@ -279,12 +261,16 @@ def _boschloo_greater(x_c: int, n_c: int, x_t: int, n_t: int, *, enough: float =
     """sup over π of P(Fisher's p of "treatment greater" ≤ the observed one); stops once ≥ `enough`."""
     choose_c, choose_t = _log_choose(n_c), _log_choose(n_t)
     extreme = _fisher_greater(choose_c, choose_t)
-    region = (extreme <= extreme[x_c, x_t] * (1 + TIE)).astype(np.float64)
+    region = extreme <= extreme[x_c, x_t] * (1 + TIE)
+    # more events in the treatment are more extreme: each row of the region ends at the right
+    start = n_t + 1 - region.sum(axis=1)
 
     def chance(angles: FloatArray) -> FloatArray:
         rates = np.square(np.sin(angles))
         control, treatment = _binomials(choose_c, rates), _binomials(choose_t, rates)
-        return np.asarray(np.einsum("ij,ij->i", control @ region, treatment))
+        tails = np.zeros((rates.size, n_t + 2))
+        tails[:, :-1] = treatment[:, ::-1].cumsum(axis=1)[:, ::-1]
+        return np.asarray((control * tails[:, start]).sum(axis=1))
 
     # equal steps of the angle: the binomial's variance is constant on that scale
     step = math.pi / 2 / GRID
@@ -336,50 +322,6 @@ def _binomials(log_choose: FloatArray, rates: FloatArray) -> FloatArray:
     k = np.arange(n + 1)
     log_odds = special.logit(rates)[:, None]
     return np.asarray(np.exp(log_choose + k * log_odds + n * np.log1p(-rates)[:, None]))
-
-
-def _binomial(x: FloatArray, n: float, p: float) -> FloatArray:
-    """Loader's saddle-point form of the binomial density; 0 outside 0 … n."""
-    inside = (x >= 0) & (x <= n)
-    k = np.where(inside, x, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_density = (
-            _stirling_error(np.asarray(n))
-            - _stirling_error(k)
-            - _stirling_error(n - k)
-            - _deviance(k, n * p)
-            - _deviance(n - k, n * (1 - p))
-        )
-        density = np.exp(log_density) * np.sqrt(n / (2 * np.pi * k * (n - k)))
-    density = np.where(k == 0, np.exp(special.xlog1py(n, -p)), density)
-    density = np.where(k == n, np.exp(special.xlogy(n, p)), density)
-    return np.where(inside, density, 0.0)
-
-
-def _stirling_error(n: FloatArray) -> FloatArray:
-    """ln n! minus Stirling's formula."""
-    small = np.minimum(n, STIRLING_FROM)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        direct = special.gammaln(small + 1) - (small + 0.5) * np.log(small) + small - 0.5 * math.log(2 * math.pi)
-        square = np.square(n)
-        series = (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - (1 / 1188) / square) / square) / square) / square) / n
-    return np.where(n < STIRLING_FROM, direct, series)
-
-
-def _deviance(x: FloatArray, mean: float) -> FloatArray:
-    """x ln(x / mean) + mean − x, by its series where x is near the mean."""
-    v = (x - mean) / (x + mean)
-    near = np.abs(v) < 0.1
-    w = np.where(near, v, 0.0)
-    total = 2 * x * w
-    series = (x - mean) * w
-    power = w * w
-    for j in range(1, 12):
-        total = total * power
-        series = series + total / (2 * j + 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        direct = special.xlogy(x, x / mean) + mean - x
-    return np.where(near, series, direct)
 
 
 def _choose(first: BoolArray, one: Interval, other: Interval) -> Interval:

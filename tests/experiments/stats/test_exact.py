@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import boschloo_exact, fisher_exact
 
+from experiments.stats.densities import hypergeometric
 from experiments.stats.exact import (
     boschloo_p_value,
     compare_by_regime,
     compare_exact,
     exact_p_value,
     fisher_p_value,
-    hypergeometric,
     needs_exact,
 )
 from experiments.stats.results import Alternative, Reason
@@ -100,6 +100,15 @@ def test_boschloo__any_size_and_rate__rejects_at_most_alpha(n: tuple[int, int], 
         if boschloo_p_value(c, n[0], t, n[1]) <= 0.2
     )
     assert size <= 0.2 + 1e-9
+
+
+@settings(max_examples=15, deadline=None)
+@given(n=st.tuples(st.integers(2, 30), st.integers(2, 30)))
+def test_fisher__more_treated_events__never_less_extreme(n: tuple[int, int]) -> None:
+    # what Boschloo's region of rejection relies on (Barnard's convexity)
+    for c in range(n[0] + 1):
+        row = [fisher_p_value(c, n[0], t, n[1], alternative=Alternative.GREATER) for t in range(n[1] + 1)]
+        assert all(later <= earlier * (1 + 1e-12) for earlier, later in itertools.pairwise(row))
 
 
 def test_boschloo__fisher_above_it__never_less_powerful() -> None:
