@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from experiments.stats.densities import hypergeometric
@@ -32,6 +33,8 @@ GRID = 200  # nuisance rates tried first: on the scale of angles a peak is wider
 WORTH = 0.9  # local maxima of the grid at least this share of the highest are refined
 ZOOMS = 8  # each narrows a maximum's cell fivefold
 TAIL_TERMS = 100_000  # a hypergeometric tail is over long before
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +75,23 @@ def compare_by_regime(
     >>> result.exact.tolist(), result.comparison.p_value.tolist()
     ([True, False], [8.35...e-16, 1.0])
     """
-    counts = (successes_control, n_control, successes_treatment, n_treatment)
-    exact = needs_exact(*counts)
-    wald = compare_proportions(*counts, alpha=alpha, alternative=alternative, lift_method=lift_method)
+    counts = Counts.of(successes_control, n_control, successes_treatment, n_treatment)
+    table = (counts.successes_control, counts.n_control, counts.successes_treatment, counts.n_treatment)
+    exact = needs_exact(*table)
+    wald = compare_proportions(*table, alpha=alpha, alternative=alternative, lift_method=lift_method)
     if not exact.any():
         return RegimeComparison(wald, exact)
-    small = compare_exact(*counts, alpha=alpha, alternative=alternative, where=exact)
-    if exact.all():
-        return RegimeComparison(small, exact)
+    few = tuple(a[exact] for a in table)
+    small = compare_exact(few[0], few[1], few[2], few[3], alpha=alpha, alternative=alternative)
     merged = replace(
         wald,
-        effect_ci=_choose(exact, small.effect_ci, wald.effect_ci),
-        p_value=np.where(exact, small.p_value, wald.p_value),
-        lift_ci=_choose(exact, small.lift_ci, wald.lift_ci),
-        lift_p_value=np.where(exact, small.lift_p_value, wald.lift_p_value),
-        method="wald or exact",
-        reasons=np.where(exact, small.reasons, wald.reasons),
-        lift_reasons=np.where(exact, small.lift_reasons, wald.lift_reasons),
+        effect_ci=_put_interval(exact, small.effect_ci, wald.effect_ci),
+        p_value=_put(exact, small.p_value, wald.p_value),
+        lift_ci=_put_interval(exact, small.lift_ci, wald.lift_ci),
+        lift_p_value=_put(exact, small.lift_p_value, wald.lift_p_value),
+        method=small.method if exact.all() else f"{wald.method} or {small.method}",
+        reasons=_put(exact, small.reasons, wald.reasons),
+        lift_reasons=_put(exact, small.lift_reasons, wald.lift_reasons),
     )
     return RegimeComparison(merged, exact)
 
@@ -101,13 +104,11 @@ def compare_exact(
     *,
     alpha: float = 0.05,
     alternative: Alternative = Alternative.TWO_SIDED,
-    where: ArrayLike = True,
 ) -> Comparison:
     """Exact p-values with score intervals; counts of any common shape, ≤ 50 ms per element.
 
     The same p-value serves the lift (equal rates are one hypothesis on both scales); the lift and
-    its interval are undefined where an arm has no event. `where` picks the elements worth the time;
-    the others' p-values are NaN. No event at all is a real answer too: p = 1.
+    its interval are undefined where an arm has no event. No event at all is a real answer too: p = 1.
 
     >>> result = compare_exact(50, 10_000, 0, 10_000).at()
     >>> result.p_value, result.method
@@ -116,11 +117,10 @@ def compare_exact(
     'boschloo'
     """
     counts = Counts.of(successes_control, n_control, successes_treatment, n_treatment)
-    chosen = np.broadcast_to(np.asarray(where, dtype=np.bool_), counts.n_control.shape)
     occupied = (counts.n_control > 0) & (counts.n_treatment > 0)
     p_value = np.full(counts.n_control.shape, np.nan)
     for index in np.ndindex(p_value.shape):
-        if chosen[index] and occupied[index]:
+        if occupied[index]:
             p_value[index] = exact_p_value(*_table(counts, index), alternative=alternative)
     wald = compare_proportions(
         counts.successes_control,
@@ -324,13 +324,17 @@ def _binomials(log_choose: FloatArray, rates: FloatArray) -> FloatArray:
     return np.asarray(np.exp(log_choose + k * log_odds + n * np.log1p(-rates)[:, None]))
 
 
-def _choose(first: BoolArray, one: Interval, other: Interval) -> Interval:
-    return replace(
-        other,
-        lower=np.where(first, one.lower, other.lower),
-        upper=np.where(first, one.upper, other.upper),
-        method=f"{other.method} or {one.method}",
-    )
+def _put(place: BoolArray, values: NDArray[Number], into: NDArray[Number]) -> NDArray[Number]:
+    """A copy of `into` with `values` at the places."""
+    result = np.array(into)
+    result[place] = values
+    return result
+
+
+def _put_interval(place: BoolArray, one: Interval, into: Interval) -> Interval:
+    method = one.method if place.all() else f"{into.method} or {one.method}"
+    lower, upper = _put(place, one.lower, into.lower), _put(place, one.upper, into.upper)
+    return replace(into, lower=lower, upper=upper, method=method)
 
 
 def _table(counts: Counts, index: tuple[int, ...]) -> tuple[int, int, int, int]:
