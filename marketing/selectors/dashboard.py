@@ -10,12 +10,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from experiments.reports import ComparisonReport, ExperimentReport, MetricReport
-from experiments.selectors import exposed_counts, get_reports
+from experiments.selectors import exposed_counts, get_reports, get_status
 from marketing.choices import CampaignStatus
 from marketing.models import Campaign
 
 CARDS: Final = 12
 DECIDABLE: Final = ("ship", "stop")
+UNDECIDED: Final = ("running", "paused", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class CampaignCard:
     def comparison(self) -> ComparisonReport | None:
         """The first treated arm against control on the goal."""
         return first_comparison(self.report)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the numbers say what to do; before that the lift is shown as what it is, a guess."""
+        return self.report is not None and self.report.health.is_healthy and self.report.verdict.outcome in DECIDABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +97,20 @@ def attention(cards: list[CampaignCard]) -> list[Attention]:
         if card.report is not None and not card.report.health.is_healthy:
             text = _("“%(name)s” cannot be trusted yet: look at its health.") % {"name": name}
             found.insert(0, Attention(text, experiment, "bad"))
-        elif card.report is not None and card.report.verdict.outcome in DECIDABLE:
+        elif _is_decidable(card):
             text = _("“%(name)s” can be decided.") % {"name": name}
             found.append(Attention(text, experiment, "good"))
         if card.campaign.status == CampaignStatus.PAUSED:
             text = _("“%(name)s” is paused: nobody new enters.") % {"name": name}
             found.append(Attention(text, card.campaign.get_absolute_url(), "warning"))
     return found
+
+
+def _is_decidable(card: CampaignCard) -> bool:
+    """Tell whether the numbers say what to do and nobody has done it yet."""
+    if card.report is None or card.report.verdict.outcome not in DECIDABLE:
+        return False
+    return get_status(experiment_key=card.campaign.experiment_key) in UNDECIDED
 
 
 def first_comparison(report: ExperimentReport | None) -> ComparisonReport | None:

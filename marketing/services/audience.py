@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,8 @@ from marketing.selectors.campaigns import CampaignConfig
 
 REACH_SECONDS: Final = 60
 """Counting consents over millions of people is not done for every look at a page."""
+
+MEASURED: Final = (Purpose.ANALYTICS.value,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +44,20 @@ class Person:
 
     profile_id: int
     purposes: frozenset[str]
-    """Consents in force."""
+    """Which of the consents asked for are in force."""
     is_member: bool
     """In the campaign's segment, or the campaign has none."""
     aliases: tuple[str, ...]
     """Unit ids of profiles that were merged into this one: they keep their arm."""
 
 
-def find_person(*, visitor: Visitor, segment_id: int | None = None) -> Person | None:
+def find_person(
+    *, visitor: Visitor, segment_id: int | None = None, purposes: Collection[str] = MEASURED
+) -> Person | None:
     """Return the person behind a visitor, in one query (two after a merge); None for nobody we may recognize."""
     if not visitor.is_recognizable:
         return None
-    consents = {f"has_{purpose.value}": _granted(purpose.value) for purpose in Purpose}
+    consents = {f"has_{purpose}": _granted(purpose) for purpose in purposes}
     profile = (
         _profiles(visitor)
         .annotate(
@@ -67,7 +72,7 @@ def find_person(*, visitor: Visitor, segment_id: int | None = None) -> Person | 
         return None
     return Person(
         profile_id=profile["pk"],
-        purposes=frozenset(purpose.value for purpose in Purpose if profile[f"has_{purpose.value}"]),
+        purposes=frozenset(purpose for purpose in purposes if profile[f"has_{purpose}"]),
         is_member=profile["is_member"],
         aliases=_aliases(profile["pk"]) if profile["has_aliases"] else (),
     )

@@ -44,7 +44,7 @@ def serve(*, slug: str, visitor: Visitor, at: datetime) -> Experience:
     """Return what to show. Nothing that fails below stops the page: it falls back to the default experience."""
     campaign = page_config(slug=slug)
     try:
-        person = find_person(visitor=visitor, segment_id=campaign.segment_id)
+        person = find_person(visitor=visitor, segment_id=campaign.segment_id, purposes=campaign.consent_purposes)
         why = outside(visitor=visitor, person=person, campaign=campaign)
         if why is not None or person is None:
             return _default(campaign, why or Outside.NO_VISITOR, visitor, person, at)

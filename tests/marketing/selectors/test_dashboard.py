@@ -16,6 +16,7 @@ from experiments.reports import (
     SrmReport,
     Verdict,
 )
+from experiments.services import decision
 from marketing.models import Campaign
 from marketing.selectors import dashboard
 from marketing.selectors.dashboard import CampaignCard, Stage, attention, cards_of, funnel, running_cards, status_counts
@@ -80,6 +81,23 @@ def test_attention__unhealthy_comes_first_then_decisions_then_pauses() -> None:
     assert [item.level for item in found] == ["bad", "warning", "good"]
     assert [name in item.text for name, item in zip(("Broken", "Rests", "Done"), found, strict=True)] == [True] * 3
     assert found[0].url == f"/experiments/{cards[2].campaign.experiment_key}/"
+
+
+def test_attention__decided_already__no_longer_waits() -> None:
+    campaign = make_campaign()
+    card = CampaignCard(campaign, make_report(key=campaign.experiment_key, outcome="stop"))
+    assert [item.level for item in attention([card])] == ["good"]
+    decision.decide(experiment_key=campaign.experiment_key, outcome="stop", reason="It harms.", at=NOW)
+    assert attention([card]) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "healthy", "certain"), [("ship", True, True), ("ship", False, False), ("continue", True, False)]
+)
+def test_is_certain__verdict_and_health__both_must_say_so(outcome: str, healthy: bool, certain: bool) -> None:
+    card = CampaignCard(Campaign(), make_report(key="x", outcome=outcome, healthy=healthy))
+    assert card.is_certain is certain
+    assert not CampaignCard(Campaign(), None).is_certain
 
 
 def test_cards__with_and_without_report__find_the_first_comparison(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from tests.factories.campaigns import make_campaign, make_members, make_visitor
 from tests.factories.marketing import NOW, give_consent, make_profile
 
 pytestmark = pytest.mark.django_db
+ASKED = ("analytics", "personalization")
 
 
 def test_find_person__known_visitor__is_found_in_one_query(
@@ -21,7 +22,7 @@ def test_find_person__known_visitor__is_found_in_one_query(
 ) -> None:
     profile, visitor = make_visitor()
     with django_assert_num_queries(1):
-        person = find_person(visitor=visitor)
+        person = find_person(visitor=visitor, purposes=ASKED)
     assert person is not None
     assert person.profile_id == profile.pk
     assert person.purposes == {"analytics", "personalization"}
@@ -33,7 +34,7 @@ def test_find_person__withdrawn_consent__the_newest_word_counts() -> None:
     profile, visitor = make_visitor()
     give_consent(profile, Purpose.ANALYTICS, granted=False, at=NOW)
     give_consent(profile, Purpose.PERSONALIZATION, granted=False, at=NOW - timedelta(days=400))
-    person = find_person(visitor=visitor)
+    person = find_person(visitor=visitor, purposes=ASKED)
     assert person is not None
     assert person.purposes == {"personalization"}
 
@@ -88,7 +89,7 @@ def test_find_person__playing_a_demo_person__is_that_person() -> None:
 def test_outside__each_reason__comes_before_any_arm() -> None:
     campaign = page_config(slug=make_campaign().slug)
     _profile, visitor = make_visitor()
-    person = find_person(visitor=visitor)
+    person = find_person(visitor=visitor, purposes=ASKED)
     assert person is not None
     stopped = replace(campaign, status="paused")
     cases = [
