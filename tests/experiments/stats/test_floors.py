@@ -41,3 +41,12 @@ def test_needed_events__one_sided__asks_for_more(scale: Scale) -> None:
     shares = np.array([0.5, 0.2, 0.1, 0.05])
     one = needed_events(FloorKind.MEAN, shares, scale=scale, alternative=Alternative.GREATER)
     assert np.all(one > needed_events(FloorKind.MEAN, shares, scale=scale))
+
+
+def test_check_floor__group_sequential__is_stricter_in_unequal_arms() -> None:
+    equal = check_floor(FloorKind.PROPORTION, 30, 30, 500, 500, is_group_sequential=True)
+    unequal = check_floor(FloorKind.PROPORTION, 199, 900, 500, 4_500, is_group_sequential=True)
+    assert (bool(equal.refused), bool(unequal.refused), float(unequal.needed)) == (False, True, 200.0)
+    mean = check_floor(FloorKind.MEAN, 10**6, 10**7, 10**7, 10**8, is_group_sequential=True)
+    assert bool(mean.refused)
+    assert not bool(check_floor(FloorKind.MEAN, 100, 100, 500, 500, is_group_sequential=True).refused)
