@@ -148,10 +148,14 @@ def proportion_baseline(rate: float) -> Baseline:
     return Baseline(rate, lambda lift: rate * (1 + lift) * (1 - rate * (1 + lift)), 1 / rate - 1)
 
 
-def mean_baseline(mean: float, variance: float, *, variance_reduction: float = 0.0) -> Baseline:
-    """A mean (or a ratio with its delta-method variance per unit) whose variance stays as it is.
+def mean_baseline(
+    mean: float, variance: float, *, variance_reduction: float = 0.0, variance_power: float = 0.0
+) -> Baseline:
+    """A mean (or a ratio with its delta-method variance per unit).
 
-    `variance_reduction` in [0, 1) is what CUPED takes away: the squared correlation.
+    `variance_reduction` in [0, 1) is what CUPED takes away: the squared correlation. The treatment's
+    variance is that of the control × (1 + lift)^`variance_power`: 0 leaves it, 1 is more buyers with
+    baskets as before, 2 is larger values.
 
     >>> mean_baseline(10.0, 144.0, variance_reduction=0.25).variance(0.1)
     108.0
@@ -162,7 +166,7 @@ def mean_baseline(mean: float, variance: float, *, variance_reduction: float = 0
             f"got {mean}, {variance}, {variance_reduction}"
         )
     left = variance * (1 - variance_reduction)
-    return Baseline(mean, lambda _: left, LARGEST_LIFT)
+    return Baseline(mean, lambda lift: left * (1 + lift) ** variance_power, LARGEST_LIFT)
 
 
 def sample_size(baseline: Baseline, mde: float, *, design: Design | None = None) -> SampleSize:

@@ -70,6 +70,11 @@ def test_sample_size__cuped__scales_with_what_is_left() -> None:
     assert reduced == pytest.approx(0.6 * raw)
 
 
+@pytest.mark.parametrize(("power", "factor"), [(0.0, 1.0), (1.0, 1.2), (2.0, 1.44)])
+def test_mean_baseline__variance_power__moves_the_treatments_variance(power: float, factor: float) -> None:
+    assert mean_baseline(10, 144, variance_power=power).variance(0.2) == pytest.approx(144 * factor)
+
+
 def test_sample_size__rate_would_pass_one__has_no_answer() -> None:
     told = sample_size(proportion_baseline(0.6), 0.7)
     assert (told.total, told.control, told.exact_total) == (None, None, None)
