@@ -14,6 +14,7 @@ from marketing.models import Campaign, CampaignArm, ChangeLog
 
 CONFIG_SECONDS: Final = 2.0
 """How long a process may serve from what it knows: an emergency stop must act within 5 seconds."""
+PUBLIC: Final = (CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.FINISHED)
 MOST_CONFIGS: Final = 1000
 """Unknown slugs are never kept, so this bounds the number of live campaigns, not of requests."""
 
@@ -79,6 +80,14 @@ def page_config(*, slug: str) -> CampaignConfig:
     if len(_configs) >= MOST_CONFIGS:
         _configs.clear()
     _configs[slug] = (now, config)
+    return config
+
+
+def public_config(*, slug: str) -> CampaignConfig:
+    """Return the configuration of a campaign that the public may see; a draft does not exist for it."""
+    config = page_config(slug=slug)
+    if config.status not in PUBLIC:
+        raise UnknownCampaign(f"The campaign {slug!r} is not public.")
     return config
 
 

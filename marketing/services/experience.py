@@ -14,7 +14,7 @@ from experiments.services.assignment import Assignment, assign
 from experiments.services.exposure import ExposureRow, record_many
 from marketing.choices import Outside
 from marketing.segmentation.clock import to_micros
-from marketing.selectors.campaigns import ArmConfig, CampaignConfig, page_config
+from marketing.selectors.campaigns import ArmConfig, CampaignConfig, public_config
 from marketing.services.audience import Person, Visitor, find_person, outside
 from recommender.errors import RecommenderError
 from recommender.reports import Recommendation
@@ -42,7 +42,7 @@ class Experience:
 
 def serve(*, slug: str, visitor: Visitor, at: datetime) -> Experience:
     """Return what to show. Nothing that fails below stops the page: it falls back to the default experience."""
-    campaign = page_config(slug=slug)
+    campaign = public_config(slug=slug)
     try:
         person = find_person(visitor=visitor, segment_id=campaign.segment_id, purposes=campaign.consent_purposes)
         why = outside(visitor=visitor, person=person, campaign=campaign)

@@ -25,7 +25,7 @@ from marketing.forms.campaigns import (
 )
 from marketing.models import Campaign
 from marketing.selectors.campaigns import activity, arm_config, arms_of, get_campaign, list_campaigns, page_config
-from marketing.selectors.dashboard import cards_of, first_comparison, funnel, status_counts
+from marketing.selectors.dashboard import CampaignCard, cards_of, funnel, status_counts
 from marketing.services import lifecycle
 from marketing.services.audience import reachable
 from marketing.services.campaigns import DEFAULT_PURPOSES, create_campaign, draft_of, revise_campaign
@@ -219,7 +219,7 @@ def _result(campaign: Campaign) -> dict[str, object]:
         "campaign": campaign,
         "report": report,
         "results": get_results(experiment_key=key) if key else None,
-        "comparison": first_comparison(report),
+        "card": CampaignCard(campaign, report),
         "funnel": funnel(campaign=campaign, report=report),
         "is_live": campaign.status == CampaignStatus.RUNNING,
     }

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from marketing.errors import UnknownCampaign
 from marketing.forms.consent import CONSENT_TEXT, ConsentForm
-from marketing.selectors.campaigns import page_config
+from marketing.selectors.campaigns import public_config
 from marketing.services.experience import serve
 from marketing.services.tracking import button_token, shown_items
 from marketing.views.visitor import has_chosen, visitor_of
@@ -21,7 +21,7 @@ from marketing.views.visitor import has_chosen, visitor_of
 def page(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the page around the slot; it decides nothing and records nothing."""
     try:
-        campaign = page_config(slug=slug)
+        campaign = public_config(slug=slug)
     except UnknownCampaign as error:
         raise Http404 from error
     visitor = visitor_of(request)

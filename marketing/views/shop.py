@@ -16,7 +16,7 @@ from marketing.forms.consent import CONSENT_TEXT, ConsentForm
 from marketing.selectors.visitors import find_demo_person
 from marketing.services.tracking import choose_consent, record_order, record_view
 from marketing.views.visitor import has_chosen, play, remember_choice, remember_visitor, visitor_of
-from recommender.selectors import get_item, list_items
+from recommender.selectors import get_item, list_categories, list_items
 
 ITEMS_SHOWN = 48
 
@@ -29,6 +29,7 @@ def shop(request: HttpRequest) -> HttpResponse:
     context = {
         "items": list_items(category=category, limit=ITEMS_SHOWN, offset=0),
         "category": category,
+        "categories": list_categories(),
         **_public(request),
     }
     return render(request, "marketing/experience/shop.html", context)

@@ -11,13 +11,14 @@ from experiments.selectors import exposed_counts
 from experiments.services import decision
 from experiments.services import lifecycle as experiments
 from experiments.services.privacy import export
-from marketing.choices import Outside, Purpose
+from marketing.choices import MergeReason, Outside, Purpose
 from marketing.errors import UnknownCampaign
 from marketing.models import Campaign
 from marketing.selectors.campaigns import clear_config_cache
 from marketing.services import experience, lifecycle
 from marketing.services.audience import Visitor
 from marketing.services.experience import serve
+from marketing.services.identity import merge
 from recommender.errors import UnknownStrategy
 from recommender.models import Slate
 from tests.factories.campaigns import CONTROL, PERSONAL, make_campaign, make_members, make_visitor
@@ -96,6 +97,16 @@ def test_serve__not_in_the_segment__is_not_randomized() -> None:
     stranger = serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW)
     assert stranger.outside == Outside.NOT_IN_SEGMENT
     assert exposed(campaign) == 1
+
+
+def test_serve__visitor_who_signed_in__keeps_the_arm_of_the_anonymous_profile() -> None:
+    campaign = make_campaign()
+    for _ in range(6):
+        anonymous, visitor = make_visitor()
+        before = serve(slug=campaign.slug, visitor=visitor, at=NOW)
+        known, _ = make_visitor()
+        merge(winner_id=known.pk, loser_id=anonymous.pk, reason=MergeReason.SIGN_IN, at=NOW)
+        assert serve(slug=campaign.slug, visitor=visitor, at=NOW).arm == before.arm
 
 
 def test_serve__paused__everybody_gets_the_default() -> None:

@@ -65,6 +65,15 @@ def test_page_and_slot__unknown_campaign_or_wrong_method__are_refused(name: str)
     assert Client().post(reverse(name, args=["nowhere"])).status_code == 405
 
 
+@pytest.mark.parametrize("name", ["marketing:page", "marketing:page-slot"])
+@pytest.mark.parametrize(
+    ("status", "code"), [("draft", 404), ("archived", 404), ("running", 200), ("paused", 200), ("finished", 200)]
+)
+def test_page_and_slot__draft_or_archived__do_not_exist_for_the_public(name: str, status: str, code: int) -> None:
+    campaign = make_campaign(status=status)
+    assert Client(headers=HEADERS).get(reverse(name, args=[campaign.slug])).status_code == code
+
+
 def test_slot__person_with_consent__is_exposed_and_sees_items(shopper: Client) -> None:
     campaign = make_campaign()
     response = shopper.get(slot_of(campaign))
