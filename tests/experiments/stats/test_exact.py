@@ -74,6 +74,15 @@ def test_fisher_mid_p__rational_arithmetic__equal(table: tuple[int, int, int, in
         assert found == pytest.approx(float(expected), rel=1e-10, abs=1e-16)
 
 
+def test_exact_tests__far_out__keep_their_digits() -> None:
+    one_sided = boschloo_p_value(0, 200, 200, 200, alternative=Alternative.GREATER)
+    assert one_sided == pytest.approx(4.0**-200, rel=1e-10)
+    tail = sum((_choose_density(x, 3000, 3000, 810) for x in range(801, 811)), Fraction(0))
+    expected = 2 * (tail + _choose_density(800, 3000, 3000, 810) / 2)
+    assert 0 < expected < 1e-240
+    assert fisher_p_value(10, 3000, 800, 3000, mid_p=True) == pytest.approx(float(expected), rel=1e-10)
+
+
 def test_boschloo__enumeration_of_all_outcomes__is_the_supremum() -> None:
     n_c, n_t, x_c, x_t = 6, 5, 1, 4
     outcomes = list(itertools.product(range(n_c + 1), range(n_t + 1)))
