@@ -177,7 +177,7 @@ def test_key__database_down__last_known_keys_stay(collector: wire.Collector, mon
         raise DatabaseError("gone")
 
     monkeypatch.setattr(keys, "FRESH_FOR", -1.0)
-    monkeypatch.setattr(keys.WriteKey.objects, "filter", down)
+    monkeypatch.setattr(WriteKey.objects, "filter", down)
     assert post("/v1/track", MESSAGE)[0] == 200
 
 
