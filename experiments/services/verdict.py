@@ -35,6 +35,10 @@ _STATUS: Final[dict[decision.Signal, Status]] = {
     decision.Signal.SAFE: "held",
     decision.Signal.HARMED: "harmed",
 }
+# What keeps an arm that is better from being shipped (`stats.decision.CLEAR_SIGNALS`).
+_DOUBTS: Final = frozenset(
+    {decision.Signal.HARMED, decision.Signal.UNPROVEN, decision.Signal.UNDEFINED, decision.Signal.BAD}
+)
 _LEVELS: Final[dict[FindingCode, Level]] = {
     FindingCode.METRIC_GOOD: "good",
     FindingCode.METRIC_BAD: "bad",
@@ -283,15 +287,36 @@ def _headline(
     if outcome is decision.Verdict.SHIP and arm is not None:
         lift = next(one.deciding.lift for one in primary.comparisons if one.arm == arm)
         return Message("ship", {"arm": names[arm], "metric": primary.name, "lift": lift}, level="good")
-    signals = [dict(decided.signals) for decided in decisions.values()]
+    signals = {key: dict(decided.signals) for key, decided in decisions.items()}
     if outcome is decision.Verdict.STOP:
-        return _stop_headline(primary, signals, names=[names[key] for key in decisions])
+        return _stop_headline(primary, list(signals.values()), names=[names[key] for key in decisions])
     parameters = {"found": progress.units, "needed": progress.planned_units, "metric": primary.name}
+    good = next((key for key, signal in signals.items() if signal[primary.name] is decision.Signal.GOOD), None)
+    if good is not None:
+        return _waiting_headline(outcome, primary, signals[good], arm=names[good], progress=progress)
     if outcome is decision.Verdict.CONTINUE:
-        code = "continue" if progress.units else "continue_empty"
-        is_good = any(signal.get(primary.name) is decision.Signal.GOOD for signal in signals)
-        return Message("continue_good" if is_good else code, parameters)
+        return Message("continue" if progress.units else "continue_empty", parameters)
     return Message("ended" if progress.has_ended else "undecided", parameters, level="warning")
+
+
+def _waiting_headline(
+    outcome: decision.Verdict,
+    primary: MetricReport,
+    signals: dict[str, decision.Signal],
+    *,
+    arm: str,
+    progress: Progress,
+) -> Message:
+    """The primary metric is better: name what stands between that and shipping."""
+    parameters = {"arm": arm, "metric": primary.name}
+    doubts = [name for name, signal in signals.items() if name != primary.name and signal in _DOUBTS]
+    if doubts:
+        code = "continue_doubt" if outcome is decision.Verdict.CONTINUE else "undecided_doubt"
+        return Message(code, {**parameters, "guardrail": doubts[0]}, level="warning")
+    days = {"days": progress.days, "needed": MINIMUM_DAYS}
+    if outcome is decision.Verdict.CONTINUE:
+        return Message("continue_early", {**parameters, **days})
+    return Message("undecided_early", {**parameters, **days}, level="warning")
 
 
 def _stop_headline(

@@ -15,16 +15,37 @@ from experiments.templatetags.experiment_results import signed_percent
 
 register = template.Library()
 
-WIDTH: Final = 380
 MARGIN: Final = 12
-ROW_HEIGHT: Final = 46
 AXIS_HEIGHT: Final = 28
-SERIES_HEIGHT: Final = 220
+SERIES_HEIGHT: Final = 240
 SERIES_LEFT: Final = 58
+# Half the height of a row's piece of grid: grid lines end before the labels begin.
+ROW_GRID: Final = 15
 TICKS: Final = 5
 # The band of the first days is many times wider than the rest and would flatten the picture.
 BAND_FACTOR: Final = 4.0
 SMALLEST_RANGE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One drawing: on a phone the labels stand above the rows, on a wide page beside them."""
+
+    name: str
+    width: int
+    row_height: int
+    plot_start: int
+    label_rise: int
+    value_room: int
+
+    @property
+    def plot_end(self) -> int:
+        """Where the plot ends and the column of values begins."""
+        return self.width - MARGIN - self.value_room
+
+
+PHONE: Final = Layout("phone", width=360, row_height=52, plot_start=MARGIN, label_rise=16, value_room=0)
+WIDE: Final = Layout("wide", width=760, row_height=40, plot_start=270, label_rise=0, value_room=80)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +66,8 @@ class ForestRow:
     text: str
     y_label: int
     y: int
+    y_top: int
+    y_bottom: int
     x: float | None
     x_lower: float | None
     x_upper: float | None
@@ -81,51 +104,63 @@ def interval_of(comparison: ComparisonReport, report: ExperimentReport) -> Bound
 
 @register.inclusion_tag("experiments/results/_forest.html")
 def forest_plot(report: ExperimentReport) -> dict[str, Any]:
-    """Lift with its interval for every metric and arm."""
+    """Lift with its interval for every metric and arm, drawn for a wide page and for a phone."""
     pairs = [(metric, comparison) for metric in report.metrics for comparison in metric.comparisons]
     values: list[float | None] = []
     for _metric, comparison in pairs:
         bounds = interval_of(comparison, report)
         values += [comparison.deciding.lift, comparison.true_lift]
         values += [bounds.lower, bounds.upper] if bounds else []
-    lower, upper = _range(values)
-    scale = Scale(lower, upper, MARGIN, WIDTH - MARGIN)
-    names = {arm.key: arm.name for arm in report.arms}
-    rows = [
-        _forest_row(index, metric=metric, comparison=comparison, report=report, arm=names[comparison.arm], scale=scale)
-        for index, (metric, comparison) in enumerate(pairs)
-    ]
-    bottom = len(rows) * ROW_HEIGHT
     return {
         "report": report,
-        "rows": rows,
+        "drawings": [_forest(pairs, report, layout, _range(values)) for layout in (WIDE, PHONE)] if pairs else [],
+        "has_truth": any(comparison.true_lift is not None for _metric, comparison in pairs),
+    }
+
+
+def _forest(
+    pairs: Sequence[tuple[MetricReport, ComparisonReport]],
+    report: ExperimentReport,
+    layout: Layout,
+    limits: tuple[float, float],
+) -> dict[str, Any]:
+    scale = Scale(*limits, layout.plot_start, layout.plot_end)
+    bottom = len(pairs) * layout.row_height
+    return {
+        "layout": layout,
+        "rows": [
+            _forest_row(metric, comparison, report, scale=scale, y=index * layout.row_height, layout=layout)
+            for index, (metric, comparison) in enumerate(pairs)
+        ],
         "ticks": scale.ticks(),
-        "width": WIDTH,
         "height": bottom + AXIS_HEIGHT,
-        "bottom": bottom,
+        "axis": bottom,
         "axis_text": bottom + 18,
-        "has_truth": any(row.x_truth is not None for row in rows),
+        "value_x": layout.width - 4,
     }
 
 
 def _forest_row(
-    index: int,
-    *,
     metric: MetricReport,
     comparison: ComparisonReport,
     report: ExperimentReport,
-    arm: str,
+    *,
     scale: Scale,
+    y: int,
+    layout: Layout,
 ) -> ForestRow:
     bounds = interval_of(comparison, report)
     lift = comparison.deciding.lift
+    middle = y + layout.row_height // 2 + layout.label_rise // 2 + 2
     return ForestRow(
         label=metric.name,
-        arm=arm,
+        arm=next(arm.name for arm in report.arms if arm.key == comparison.arm),
         text=signed_percent(lift),
-        y_label=index * ROW_HEIGHT + 18,
-        y=index * ROW_HEIGHT + 32,
-        x=None if lift is None else scale(lift),
+        y_label=y + layout.label_rise if layout.label_rise else middle + 4,
+        y=middle,
+        y_top=middle - ROW_GRID,
+        y_bottom=middle + ROW_GRID,
+        x=_place(scale, lift),
         x_lower=_place(scale, bounds.lower if bounds else None),
         x_upper=_place(scale, bounds.upper if bounds else None),
         x_truth=_place(scale, comparison.true_lift),
@@ -137,33 +172,39 @@ def _forest_row(
 def lift_series(report: ExperimentReport, metric: MetricReport, comparison: ComparisonReport) -> dict[str, Any]:
     """Lift at the end of each day with the band that may be read on any day."""
     points = [point for point in comparison.series if point.lift is not None]
-    lower, upper = _series_range(points, comparison)
-    x = _time_scale(points)
-    y = Scale(lower, upper, SERIES_HEIGHT - AXIS_HEIGHT, MARGIN)
-    places = [(x(date.fromisoformat(point.day).toordinal()), point) for point in points]
     return {
         "report": report,
         "metric": metric,
         "comparison": comparison,
         "arm": next(arm for arm in report.arms if arm.key == comparison.arm),
         "points": points,
-        "line": " ".join(f"{place},{y(point.lift)}" for place, point in places if point.lift is not None),
+        "drawings": [_series(points, comparison, layout) for layout in (WIDE, PHONE)] if points else [],
+    }
+
+
+def _series(points: Sequence[SeriesPoint], comparison: ComparisonReport, layout: Layout) -> dict[str, Any]:
+    y = Scale(*_series_range(points, comparison), SERIES_HEIGHT - AXIS_HEIGHT, MARGIN)
+    right = layout.width - MARGIN
+    x = _time_scale(points, right=right)
+    places = [(x(date.fromisoformat(point.day).toordinal()), point) for point in points]
+    return {
+        "layout": layout,
+        "line": " ".join(f"{place},{y(point.lift or 0.0)}" for place, point in places),
         "bands": _bands(places, y),
-        "last": (places[-1][0], y(points[-1].lift or 0.0)) if points else None,
-        "truth": None if comparison.true_lift is None else y(comparison.true_lift),
+        "last": (places[-1][0], y(points[-1].lift or 0.0)),
+        "truth": _place(y, comparison.true_lift),
         "ticks": y.ticks(),
-        "days": [(places[0][0], "start", points[0].day), (places[-1][0], "end", points[-1].day)] if points else [],
-        "width": WIDTH,
+        "days": [(places[0][0], "start", points[0].day), (places[-1][0], "end", points[-1].day)][: len(points)],
         "height": SERIES_HEIGHT,
         "left": SERIES_LEFT,
-        "right": WIDTH - MARGIN,
+        "right": right,
         "axis_text": SERIES_HEIGHT - 8,
     }
 
 
-def _time_scale(points: Sequence[SeriesPoint]) -> Scale:
-    days = [date.fromisoformat(point.day).toordinal() for point in points] or [0]
-    return Scale(min(days), max(*days, min(days) + 1), SERIES_LEFT, WIDTH - MARGIN)
+def _time_scale(points: Sequence[SeriesPoint], *, right: int) -> Scale:
+    days = [date.fromisoformat(point.day).toordinal() for point in points]
+    return Scale(min(days), max(*days, min(days) + 1), SERIES_LEFT, right)
 
 
 def _bands(places: Sequence[tuple[float, SeriesPoint]], y: Scale) -> list[str]:

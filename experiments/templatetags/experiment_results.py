@@ -55,10 +55,23 @@ WORDS: Final = {
     "stop_harm": _("Stop: “%(metric)s” gets worse, and that is not chance."),
     "stop_flat": _("Stop: an effect on “%(metric)s” as large as planned is ruled out."),
     "continue": _("Continue: %(found)s of %(needed)s people have been measured, and nothing is certain yet."),
-    "continue_good": _("Continue: “%(metric)s” is better, but it is too early to ship, or a guardrail is open."),
+    "continue_doubt": _(
+        "Continue: %(arm)s is better on “%(metric)s”, but “%(guardrail)s” is not shown to be unharmed."
+    ),
+    "continue_early": _(
+        "Continue: %(arm)s is better on “%(metric)s”; ship after %(needed)s days, so that every weekday was seen."
+    ),
+    "undecided_doubt": _(
+        "Your judgement: %(arm)s is better on “%(metric)s”, but “%(guardrail)s” is not shown to be unharmed."
+    ),
+    "undecided_early": _(
+        "Your judgement: %(arm)s is better on “%(metric)s”, but it ended after %(days)s of %(needed)s days."
+    ),
     "continue_empty": _("Continue: nobody's measuring window has closed yet."),
-    "ended": _("It ended with %(found)s of %(needed)s planned people measured, and the numbers do not decide."),
-    "undecided": _("Your judgement: the planned size is reached, and the numbers do not decide."),
+    "ended": _(
+        "Your judgement: it ended with %(found)s of %(needed)s people measured; “%(metric)s” may be better or worse."
+    ),
+    "undecided": _("Your judgement: the planned size is reached, and “%(metric)s” may be better or worse."),
     "no_primary": _("No primary metric was declared."),
     "before_planned_size": _("%(units)s of %(planned)s planned people have been measured."),
     "before_minimum_days": _("%(days)s of at least %(needed)s days have passed; a week has its own rhythm."),
@@ -188,7 +201,7 @@ def p_value(value: float | None) -> str:
 @register.filter
 def percent(value: float | None, places: int = 1) -> str:
     """A share as a percentage."""
-    return MISSING if value is None else f"{_number(value * 100, places)} %"
+    return MISSING if value is None else f"{_number(value * 100, places)}\u00a0%"
 
 
 @register.filter
@@ -197,7 +210,7 @@ def signed_percent(value: float | None, places: int = 1) -> str:
     if value is None:
         return MISSING
     sign = "+" if value > 0 else "−" if value < 0 else "±"
-    return f"{sign}{_number(abs(value) * 100, places)} %"
+    return f"{sign}{_number(abs(value) * 100, places)}\u00a0%"
 
 
 @register.filter
@@ -247,6 +260,12 @@ def effect_range(bounds: Bounds | None, metric: MetricReport) -> str:
 def arm_name(key: str, report: ExperimentReport) -> str:
     """The name of an arm."""
     return next((arm.name for arm in report.arms if arm.key == key), key)
+
+
+@register.filter
+def translated(name: str) -> str:
+    """A stored name in the reader's language, if it is one of ours."""
+    return gettext(name) if name else ""
 
 
 @register.filter

@@ -61,8 +61,13 @@ def test_judge__better_and_long_enough__ships(experiment: Experiment) -> None:
 
 def test_judge__better_within_the_first_week__waits(experiment: Experiment) -> None:
     found = verdict(experiment, primary(0.02, 0.3), progress=replace(PROGRESS, days=3))
-    assert (found.outcome, found.headline.code) == ("continue", "continue_good")
+    assert (found.outcome, found.headline.code) == ("continue", "continue_early")
     assert "before_minimum_days" in {reason.code for reason in found.reasons}
+
+
+def test_judge__better_but_ended_within_the_week__is_a_persons_choice(experiment: Experiment) -> None:
+    found = verdict(experiment, primary(0.02, 0.3), progress=replace(PROGRESS, days=3, has_ended=True))
+    assert (found.outcome, found.headline.code) == ("undecided", "undecided_early")
 
 
 def test_judge__nothing_certain__continues(experiment: Experiment) -> None:
@@ -117,7 +122,10 @@ def test_judge__guardrail_harmed__stops_although_better(experiment: Experiment) 
 
 def test_judge__guardrail_not_shown_safe__waits_although_better(experiment: Experiment) -> None:
     found = verdict(experiment, primary(0.02, 0.3), guardrail(-0.1, 0.2))
-    assert (found.outcome, found.headline.code) == ("continue", "continue_good")
+    assert (found.outcome, found.headline.code) == ("continue", "continue_doubt")
+    assert found.headline.parameters["guardrail"] == "Refunds"
+    full = verdict(experiment, primary(0.02, 0.3), guardrail(-0.1, 0.2), progress=replace(PROGRESS, units=4_000))
+    assert (full.outcome, full.headline.code) == ("undecided", "undecided_doubt")
 
 
 def test_judge__unhealthy__gives_no_verdict(experiment: Experiment) -> None:

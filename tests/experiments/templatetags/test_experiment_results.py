@@ -33,13 +33,13 @@ def test_words__every_reason_and_finding_of_the_engine__has_a_sentence() -> None
         (Message("srm_fine", {"p_value": 1e-9}), "The arms hold the shares that were designed (p < 0.0001)."),
         (
             Message("ship", {"arm": "B", "metric": "Conversion", "lift": 0.123}),
-            "Ship B: it moves “Conversion” by +12.3 %",
+            "Ship B: it moves “Conversion” by +12.3\u00a0%",
         ),
-        (Message("metric_good", {"arm": "B", "metric": "M", "lower": 0.1, "upper": "∞"}), "by +10.0 % to ∞."),
+        (Message("metric_good", {"arm": "B", "metric": "M", "lower": 0.1, "upper": "∞"}), "by +10.0\u00a0% to ∞."),
         (Message("metric_undefined", {"arm": "B", "metric": "M", "reason": "no_variance"}), "Everybody in both arms"),
         (Message("guardrail_open", {"arm": "B", "metric": "M", "margin": None}), "(margin –)"),
         (Message("exposures_stopped", {"at": "2026-03-01T10:00:00+00:00"}), "since 1 Mar 2026, 10:00."),
-        (Message("multi_arm_few", {"count": 3, "share": 0.0012}), "3 people were seen in two arms (0.1 %)"),
+        (Message("multi_arm_few", {"count": 3, "share": 0.0012}), "3 people were seen in two arms (0.1\u00a0%)"),
     ],
 )
 def test_words__message__is_a_sentence(message: Message | None, sentence: str) -> None:
@@ -54,7 +54,8 @@ def test_p_value__number__never_rounds_to_zero(value: float | None, text: str) -
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (0.1234, "+12.3 %"), (-0.1234, "−12.3 %"), (0.0, "±0.0 %"), (12.0, "+1,200.0 %")]
+    ("value", "text"),
+    [(None, "–"), (0.1234, "+12.3\u00a0%"), (-0.1234, "−12.3\u00a0%"), (0.0, "±0.0\u00a0%"), (12.0, "+1,200.0\u00a0%")],
 )
 def test_signed_percent__number__carries_its_sign(value: float | None, text: str) -> None:
     assert tags.signed_percent(value) == text
@@ -62,13 +63,13 @@ def test_signed_percent__number__carries_its_sign(value: float | None, text: str
 
 def test_percent__german__has_a_comma() -> None:
     with translation.override("de"):
-        assert tags.percent(0.1234) == "12,3 %"
+        assert tags.percent(0.1234) == "12,3\u00a0%"
         assert tags.unlocalized(12.5) == "12.5"
 
 
 @pytest.mark.parametrize(
     ("unit", "value", "effect"),
-    [("share", "12.34 %", "+12.34 pp"), ("money", "0.12", "+0.12"), ("number", "0.1234", "+0.1234")],
+    [("share", "12.34\u00a0%", "+12.34 pp"), ("money", "0.12", "+0.12"), ("number", "0.1234", "+0.1234")],
 )
 def test_metric_value__unit__decides_the_form(unit: Any, value: str, effect: str) -> None:
     metric = make_metric(unit=unit)
@@ -80,11 +81,11 @@ def test_metric_value__unit__decides_the_form(unit: Any, value: str, effect: str
 
 def test_ranges__bounds__are_written_out() -> None:
     metric = make_metric()
-    assert tags.percent_range(Bounds(-0.1, 0.25, 0.95)) == "−10.0 % to +25.0 %"
-    assert tags.percent_range(Bounds(None, 0.25, 0.95)) == "– to +25.0 %"
+    assert tags.percent_range(Bounds(-0.1, 0.25, 0.95)) == "−10.0\u00a0% to +25.0\u00a0%"
+    assert tags.percent_range(Bounds(None, 0.25, 0.95)) == "– to +25.0\u00a0%"
     assert tags.effect_range(Bounds(-0.01, 0.02, 0.95), metric) == "−1.00 pp to +2.00 pp"
     assert tags.percent_range(None) == tags.effect_range(None, metric) == "–"
-    assert tags.point_range(SeriesPoint("2026-03-09", 1, 1, 0.1, -0.1, 0.3)) == "−10.0 % to +30.0 %"
+    assert tags.point_range(SeriesPoint("2026-03-09", 1, 1, 0.1, -0.1, 0.3)) == "−10.0\u00a0% to +30.0\u00a0%"
     assert tags.point_range(SeriesPoint("2026-03-09", 1, 1, 0.1, None, None)) == "–"
 
 
@@ -122,6 +123,6 @@ def test_names__keys__are_found_or_shown() -> None:
 
 def test_estimate_rows__adjusted__says_what_it_saved() -> None:
     comparison = make_comparison(adjusted=make_estimate(variance_saved=0.25))
-    assert [row.label for row in tags.estimate_rows(comparison)] == ["raw", "adjusted (25.0 % less variance)"]
+    assert [row.label for row in tags.estimate_rows(comparison)] == ["raw", "adjusted (25.0\u00a0% less variance)"]
     assert len(tags.estimate_rows(make_comparison())) == 1
     assert tags.comparison_of(make_metric(), "control") is None

@@ -67,8 +67,8 @@ def test_detail__report__shows_verdict_health_charts_numbers_plan_and_log(client
         "Healthy",
         "The arms hold the shares that were designed (p = 0.800).",
         "<svg",
-        "+20.0 %",
-        "+1.0 % to +42.0 %",
+        "+20.0\u00a0%",
+        "+1.0\u00a0% to +42.0\u00a0%",
         "Plan and outcome",
         "Started",
     ):
@@ -104,8 +104,8 @@ def test_detail__single_look_with_truth_and_adjustment__shows_them(client: Clien
     comparison = make_comparison(true_lift=0.25, adjusted=make_estimate(variance_saved=0.1))
     report = make_report(is_single_look=True, metrics=(make_metric(comparisons=(comparison,), unit="money"),))
     html = page(client, store(report, status="stopped"))
-    assert "truth: +25.0 %" in html
-    assert "adjusted (10.0 % less variance)" in html
+    assert "truth: +25.0\u00a0%" in html
+    assert "adjusted (10.0\u00a0% less variance)" in html
     assert "Lift over time" not in html
     assert "(EUR)" in html
 
