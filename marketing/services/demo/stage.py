@@ -168,7 +168,6 @@ def trials(*, lift: float) -> tuple[Trial, ...]:
             season=Season.NOW,
             ending=Ending.RUNNING,
             effects=Effects(conversion=lift, clicks=0.4),
-            guardrails=("unsubscribe_rate",),
             arms=_arms(
                 "Ready for shorter days",
                 "Warm layers, steady light and a good flask.",
