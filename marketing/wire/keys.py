@@ -42,5 +42,6 @@ class WriteKeys:
             log.warning("write keys could not be read; the last known ones stay in force")
         finally:
             self._read_at = time.monotonic()
-            connection.close_if_unusable_or_obsolete()
+            if not connection.in_atomic_block:  # nobody else tidies up: no Django request ends here
+                connection.close_if_unusable_or_obsolete()
             self._lock.release()
