@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 
+from experiments.stats.bayes import NormalPrior, normal_posterior
 from experiments.stats.calibration_tables import PROCEDURES, Row, mark, monte_carlo_error, percent
 from experiments.stats.floors import needed_events
 from experiments.stats.group_sequential import Spending, group_bounds
@@ -27,6 +28,8 @@ ALPHA = 0.05
 LOOKS = 50
 GROUP_LOOKS = 5
 GROUP_SPENDING = (Spending.OBRIEN_FLEMING, Spending.POCOCK)
+# Priors on the lift and the chance to win at which a marketer might stop.
+BAYES_RULES = ((NormalPrior(), 0.95), (NormalPrior(0.0, 0.3), 0.975), (NormalPrior(0.0, 0.05), 0.975))
 # Random baskets held at once: six million floats and their running sums are about 200 MB.
 DRAWS_AT_ONCE = 6_000_000
 RUNS_AT_ONCE = 2_000
@@ -104,11 +107,11 @@ class FalsePositives:
         return f"no effect: {self.metric}, {self.share:.0%} control"
 
     def run(self) -> list[Row]:
-        """Rows of the tables "sequential", "fixed" and "group"."""
+        """Rows of the tables "sequential", "fixed", "group" and "bayes"."""
         metric = METRICS[self.metric]
         wins: Counter[str] = Counter()
         refused = 0.0
-        fixed, group = np.zeros((2, 2)), np.zeros(len(GROUP_SPENDING))
+        fixed, group, bayes = np.zeros((2, 2)), np.zeros(len(GROUP_SPENDING)), np.zeros(len(BAYES_RULES))
         total = self._total(metric)
         for batch in _batches(metric, self.runs, (total, self.share, 0.0), self.seed):
             wins["no floor"] += _wins(_sequence(batch, Scale.ABSOLUTE, total / LOOKS))
@@ -119,10 +122,12 @@ class FalsePositives:
                     wins[f"{name} {when}"] += _wins(procedure.apply(batch, planned, prior))
             fixed += _fixed_wins(batch)
             group += _group_wins(batch)
+            bayes += _bayes_wins(batch)
         return [
             self._sequential_row(wins, refused / self.runs),
             self._fixed_row(fixed / self.runs),
             self._group_row(group / self.runs),
+            Row("bayes", (self.metric, f"{self.share:.0%}", *map(percent, bayes / self.runs)), None),
         ]
 
     def _total(self, metric: SimulatedMetric) -> int:
@@ -338,6 +343,17 @@ def _group_wins(batch: Batch) -> FloatArray:
         z = np.abs(batch.comparison.effect / batch.comparison.standard_error)
     z = np.where(batch.refused(scale=Scale.ABSOLUTE, is_group_sequential=True), np.nan, z)[every - 1 :: every]
     return np.array([(z > bounds[:, None]).any(axis=0).sum() for bounds in _group_z()], dtype=np.float64)
+
+
+def _bayes_wins(batch: Batch) -> FloatArray:
+    """Runs whose chance to win passes a rule's threshold, either way, at some look."""
+    found = batch.comparison
+    told = []
+    for prior, threshold in BAYES_RULES:
+        posterior = normal_posterior(found.effect, found.standard_error, prior=prior, control_mean=found.control)
+        chance = np.nan_to_num(posterior.chance_to_win, nan=0.5)
+        told.append((np.maximum(chance, 1 - chance) > threshold).any(axis=0).sum())
+    return np.array(told, dtype=np.float64)
 
 
 @cache

@@ -40,6 +40,10 @@ TABLES = {
         "Group-sequential, five looks, no effect: share that stops (%)",
         ("metric", "control", "O'Brien–Fleming-like", "Pocock-like", "both ≤ 5"),
     ),
+    "bayes": Table(
+        "Bayesian, no effect: share whose chance to win passes a threshold at some of 50 looks (%)",
+        ("metric", "control", "flat prior, 95 %", "N(0, 0.3²), 97.5 %", "N(0, 0.05²), 97.5 %"),
+    ),
     "power": Table(
         "At the planned effect, 50/50, power planned 80 % (%)",
         ("metric", "lift", "design", "units", "found by N*", "at the last look alone", "coverage", "holds"),

@@ -47,7 +47,7 @@ def test_calibrate__whole_grid_with_few_runs__tells_and_writes_the_tables(tmp_pa
     assert written.startswith("# Statistics\n\n<!-- calibration: begin -->\n\nMeasured on ")
     assert written.endswith("<!-- calibration: end -->\n\nThe rest.\n")
     assert "\nold\n" not in written
-    assert written.count("\n| conversion 0.2 % |") == 4 * 3 + 4
+    assert written.count("\n| conversion 0.2 % |") == 4 * 4 + 4
 
 
 def test_calibrate__quick__writes_nothing(outcome: dict[str, bool], settings: object, tmp_path: Path) -> None:
