@@ -12,26 +12,21 @@ Neerlandica 24 (1970); H. O. Lancaster, JASA 56 (1961), for the mid-p.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from experiments.stats.densities import hypergeometric
 from experiments.stats.estimates import LiftMethod
 from experiments.stats.proportion import compare_proportions
-from experiments.stats.results import Alternative, BoolArray, Comparison, FloatArray, Interval, Reason
+from experiments.stats.results import Alternative, BoolArray, Comparison, Interval, Reason
 from experiments.stats.score import Counts, miettinen_nurminen, miettinen_nurminen_ratio
+from experiments.stats.unconditional import TIE, boschloo_p_value
 
 MIN_EVENTS = 25  # events (and non-events) per arm from which normal theory holds; see docs/statistics.md
 BOSCHLOO_MAX = 200  # units per arm; the table of all outcomes grows with its square
-TIE = 1e-9  # relative rounding error of a Fisher p-value, far under the gap between tables that differ
-GRID = 200  # nuisance rates tried first: on the scale of angles a peak is wider than 3 of their steps
-WORTH = 0.9  # local maxima of the grid at least this share of the highest are refined
-ZOOMS = 8  # each narrows a maximum's cell fivefold
 TAIL_TERMS = 100_000  # a hypergeometric tail is over long before
 
 Number = TypeVar("Number", bound=np.generic)
@@ -213,35 +208,6 @@ def fisher_p_value(
     return min(1.0, float(density[density <= density[place] * (1 + TIE)].sum()))
 
 
-def boschloo_p_value(
-    successes_control: int,
-    n_control: int,
-    successes_treatment: int,
-    n_treatment: int,
-    *,
-    alternative: Alternative = Alternative.TWO_SIDED,
-) -> float:
-    """Boschloo's unconditional p-value: the largest chance of a Fisher p-value as small as this.
-
-    Two-sided: twice the smaller one-sided p-value, at most 1. The supremum over the common rate is
-    searched on a grid and refined around its highest points. Raises ValueError for impossible counts.
-
-    >>> round(boschloo_p_value(20, 100, 33, 110), 6)
-    0.107216
-    """
-    Counts.of(successes_control, n_control, successes_treatment, n_treatment)
-    table = successes_control, n_control, successes_treatment, n_treatment
-    mirrored = successes_treatment, n_treatment, successes_control, n_control
-    if alternative == Alternative.GREATER:
-        return _boschloo_greater(*table)
-    if alternative == Alternative.LESS:
-        return _boschloo_greater(*mirrored)
-    if successes_control * n_treatment > successes_treatment * n_control:
-        table, mirrored = mirrored, table
-    observed = _boschloo_greater(*table)
-    return min(1.0, 2 * min(observed, _boschloo_greater(*mirrored, enough=observed)))
-
-
 def _central_mid_p(x: int, margins: tuple[int, int, int], support: tuple[int, int], alternative: Alternative) -> float:
     """One-sided mid-p-values add up to one: sum the tail away from the mean, take the other from 1."""
     marked, others, drawn = margins
@@ -255,73 +221,6 @@ def _central_mid_p(x: int, margins: tuple[int, int, int], support: tuple[int, in
     if alternative == Alternative.TWO_SIDED:
         return min(1.0, 2 * min(tail, 1 - tail))
     return tail if above == (alternative == Alternative.GREATER) else 1 - tail
-
-
-def _boschloo_greater(x_c: int, n_c: int, x_t: int, n_t: int, *, enough: float = 1.0) -> float:
-    """sup over π of P(Fisher's p of "treatment greater" ≤ the observed one); stops once ≥ `enough`."""
-    choose_c, choose_t = _log_choose(n_c), _log_choose(n_t)
-    extreme = _fisher_greater(choose_c, choose_t)
-    region = extreme <= extreme[x_c, x_t] * (1 + TIE)
-    # more events in the treatment are more extreme: each row of the region ends at the right
-    start = n_t + 1 - region.sum(axis=1)
-
-    def chance(angles: FloatArray) -> FloatArray:
-        rates = np.square(np.sin(angles))
-        control, treatment = _binomials(choose_c, rates), _binomials(choose_t, rates)
-        tails = np.zeros((rates.size, n_t + 2))
-        tails[:, :-1] = treatment[:, ::-1].cumsum(axis=1)[:, ::-1]
-        return np.asarray((control * tails[:, start]).sum(axis=1))
-
-    # equal steps of the angle: the binomial's variance is constant on that scale
-    step = math.pi / 2 / GRID
-    first = chance(_midpoints(10))
-    if first.max() >= enough:
-        return float(first.max())
-    angles = _midpoints(GRID)
-    values = chance(angles)
-    padded = np.concatenate([[-1.0], values, [-1.0]])
-    peak = (values >= padded[:-2]) & (values >= padded[2:]) & (values >= WORTH * values.max())
-    centres, highest = angles[peak], float(values.max())
-    for _ in range(ZOOMS):
-        tried = centres[:, None] + np.linspace(-step, step, 11)
-        found = chance(tried.ravel()).reshape(tried.shape)
-        centres = np.take_along_axis(tried, found.argmax(axis=1)[:, None], axis=1)[:, 0]
-        highest = max(highest, float(found.max()))
-        step /= 5
-    return min(1.0, highest)
-
-
-def _midpoints(n: int) -> FloatArray:
-    """Middles of n equal parts of the angles 0 … π/2."""
-    return np.asarray(np.linspace(0.5, n - 0.5, n) * (math.pi / 2 / n), dtype=np.float64)
-
-
-def _fisher_greater(choose_c: FloatArray, choose_t: FloatArray) -> FloatArray:
-    """Fisher's p of "treatment greater" for every table, shape (n_c + 1, n_t + 1)."""
-    n_c, n_t = choose_c.size - 1, choose_t.size - 1
-    total = np.arange(n_c + n_t + 1)[:, None]
-    x_t = np.arange(n_t + 1)[None, :]
-    x_c = total - x_t
-    inside = (x_c >= 0) & (x_c <= n_c)
-    logs = choose_c[np.clip(x_c, 0, n_c)] + choose_t[x_t] - _log_choose(n_c + n_t)[total]
-    density = np.where(inside, np.exp(logs), 0.0)
-    tails = density[:, ::-1].cumsum(axis=1)[:, ::-1]
-    rows = np.arange(n_c + 1)[:, None] + np.arange(n_t + 1)[None, :]
-    return np.asarray(tails[rows, np.broadcast_to(x_t, rows.shape)])
-
-
-def _log_choose(n: int) -> FloatArray:
-    """ln C(n, k) for k = 0 … n."""
-    factorials = special.gammaln(np.arange(n + 1) + 1.0)
-    return np.asarray(factorials[n] - factorials - factorials[::-1])
-
-
-def _binomials(log_choose: FloatArray, rates: FloatArray) -> FloatArray:
-    """Binomial densities, one row per rate in (0, 1)."""
-    n = log_choose.size - 1
-    k = np.arange(n + 1)
-    log_odds = special.logit(rates)[:, None]
-    return np.asarray(np.exp(log_choose + k * log_odds + n * np.log1p(-rates)[:, None]))
 
 
 def _put(place: BoolArray, values: NDArray[Number], into: NDArray[Number]) -> NDArray[Number]:

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import boschloo_exact, fisher_exact
+from scipy.stats import barnard_exact, boschloo_exact, fisher_exact
 
 from experiments.stats.densities import hypergeometric
 from experiments.stats.exact import (
-    boschloo_p_value,
     compare_by_regime,
     compare_exact,
     exact_p_value,
@@ -25,6 +24,7 @@ from experiments.stats.exact import (
     needs_exact,
 )
 from experiments.stats.results import Alternative, Reason
+from experiments.stats.unconditional import barnard_p_value, boschloo_p_value
 
 TABLES = [(3, 20, 10, 22), (0, 30, 6, 25), (5, 5, 0, 7), (12, 60, 5, 45), (1, 9, 1, 12), (20, 100, 33, 110)]
 
@@ -109,6 +109,55 @@ def test_boschloo__any_size_and_rate__rejects_at_most_alpha(n: tuple[int, int], 
         if boschloo_p_value(c, n[0], t, n[1]) <= 0.2
     )
     assert size <= 0.2 + 1e-9
+
+
+def _pooled_z_squared(c: int, n_c: int, t: int, n_t: int) -> Fraction:
+    """Signed square of the pooled z, without rounding."""
+    p = Fraction(c + t, n_c + n_t)
+    gap = Fraction(t, n_t) - Fraction(c, n_c)
+    return (
+        Fraction(0)
+        if gap == 0
+        else (1 if gap > 0 else -1) * gap**2 / (p * (1 - p) * (Fraction(1, n_c) + Fraction(1, n_t)))
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.tuples(st.integers(2, 9), st.integers(2, 9)),
+    shares=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    alternative=st.sampled_from(list(Alternative)),
+)
+def test_barnard__ties_in_rational_arithmetic__is_the_supremum(
+    n: tuple[int, int], shares: tuple[float, float], alternative: Alternative
+) -> None:
+    # scipy's Barnard test loses tables that are as extreme as the observed one to rounding
+    x = round(n[0] * shares[0]), round(n[1] * shares[1])
+    observed = _pooled_z_squared(x[0], n[0], x[1], n[1])
+    rates = np.linspace(0, 1, 4001)
+    chance = np.zeros(rates.size)
+    for c, t in itertools.product(range(n[0] + 1), range(n[1] + 1)):
+        z = _pooled_z_squared(c, n[0], t, n[1])
+        extreme = {
+            Alternative.GREATER: z >= observed,
+            Alternative.LESS: z <= observed,
+            Alternative.TWO_SIDED: abs(z) >= abs(observed),
+        }[alternative]
+        if extreme:
+            ways = math.comb(n[0], c) * math.comb(n[1], t)
+            chance += ways * rates ** (c + t) * (1 - rates) ** (sum(n) - c - t)
+    found = barnard_p_value(x[0], n[0], x[1], n[1], alternative=alternative)
+    assert found == pytest.approx(min(1.0, float(chance.max())), rel=1e-4)
+    assert found >= float(chance.max()) * (1 - 1e-4)
+
+
+def test_barnard__without_ties__equal_to_scipy() -> None:
+    table = 20, 100, 33, 110
+    for pooled in (True, False):
+        expected = float(barnard_exact(_matrix(table), pooled=pooled).pvalue)
+        assert barnard_p_value(*table, pooled=pooled) == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(ValueError, match="successes must lie"):
+        barnard_p_value(3, 2, 1, 2)
 
 
 @settings(max_examples=15, deadline=None)

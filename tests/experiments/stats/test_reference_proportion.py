@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from experiments.stats.estimates import LiftMethod, compare, estimate
-from experiments.stats.exact import boschloo_p_value, fisher_p_value
+from experiments.stats.exact import fisher_p_value
 from experiments.stats.proportion import compare_proportions, contingency_p_value
 from experiments.stats.results import Alternative
+from experiments.stats.unconditional import barnard_p_value, boschloo_p_value
 from tests.experiments.stats.cases import CLOSED_FORM, cases_of, number
 from tests.experiments.stats.reading import alpha_of, alternative_of, expected_of, outcome_of, tea_tasting_of
 
@@ -78,6 +79,11 @@ def test_p_values_of_a_table__tea_tasting_cases__equal(reference_dir: Path) -> N
         if method == "boschloo":
             # the peer's search for the supremum stops at about 1e-12
             found, tolerance = boschloo_p_value(*table, alternative=alternative_of(case)), 1e-11
+        elif method == "barnard":
+            found, tolerance = (
+                barnard_p_value(*table, alternative=alternative_of(case), pooled=settings["equal_var"]),
+                1e-9,
+            )
         elif method == "fisher":
             found, tolerance = fisher_p_value(*table, alternative=alternative_of(case)), CLOSED_FORM
         else:
