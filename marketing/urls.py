@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, path
+from django.urls import path
 
-from marketing.views import campaigns, demo, experience, home, shop, tracking
+from marketing.views import campaigns, demo, experience, home, profiles, segments, shop, tracking
 
 app_name = "marketing"
 
-DATA: list[URLPattern] = []
+DATA = [
+    path("segments/", segments.segment_list, name="segment-list"),
+    path("segments/new/", segments.segment_new, name="segment-new"),
+    path("segments/builder/", segments.segment_builder, name="segment-builder"),
+    path("segments/count/", segments.segment_count, name="segment-count"),
+    path("segments/<slug:slug>/", segments.segment_detail, name="segment-detail"),
+    path("segments/<slug:slug>/edit/", segments.segment_edit, name="segment-edit"),
+    path("segments/<slug:slug>/refresh/", segments.segment_refresh, name="segment-refresh"),
+    path("segments/<slug:slug>/archive/", segments.segment_archive, name="segment-archive"),
+    path("segments/<slug:slug>/why/<str:public_id>/", segments.segment_why, name="segment-why"),
+    path("profiles/", profiles.profile_list, name="profile-list"),
+    path("profiles/<str:public_id>/", profiles.profile_detail, name="profile-detail"),
+]
 
 CAMPAIGNS = [
     path("", home.home, name="home"),

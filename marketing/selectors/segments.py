@@ -128,6 +128,11 @@ def count(*, rule: Any, at: datetime, is_exact: bool = True) -> Count:
     )
 
 
+def is_small() -> bool:
+    """Tell whether there are so few people that a page can wait for a refresh."""
+    return not Profile.objects.order_by("pk").values_list("pk")[PREVIEW_FROM:].exists()
+
+
 def matching_ids(*, rule: Any, at: datetime, limit: int | None = None) -> list[int]:
     """Return the profiles that a rule is true of, in the order of their keys."""
     where = condition(rule=rule, at=at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -17,6 +17,9 @@ from marketing.models import ChangeLog, Segment, SegmentVersion
 from marketing.segmentation.clock import to_micros
 from marketing.segmentation.rules import fingerprint, segments_of
 from marketing.selectors.segments import condition, read_rule, references, rule_cursor
+
+
+RESERVED: Final = frozenset(("new", "builder", "count"))  # addresses beside `segments/<slug>/`
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def archive_segment(*, segment_id: int, at: datetime, actor: User | None = None)
 def free_slug(name: str) -> str:
     """Return a slug of the name that no segment has."""
     base = slugify(name)[:56] or "segment"
-    taken = set(Segment.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    taken = RESERVED | set(Segment.objects.filter(slug__startswith=base).values_list("slug", flat=True))
     return next(one for one in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if one not in taken)
 
 

@@ -1,0 +1,171 @@
+"""Reads of people: one profile with everything about it, search by identity, what experiments may target."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db.models import Q
+
+from experiments.selectors import UnitExposure, list_unit_exposures
+from marketing.choices import IdentityKind, TraitType
+from marketing.models import (
+    Event,
+    Identity,
+    Membership,
+    Merge,
+    Profile,
+    ProfileAlias,
+    ProfileTrait,
+)
+from marketing.segmentation.clock import from_micros
+from marketing.segmentation.vocabulary import EPOCH_DAY, MICRO
+
+UNIT_TYPE: Final = "profile"
+TIMELINE: Final = 50
+RECENT: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One event as a page shows it."""
+
+    pk: int
+    at: datetime
+    event: str
+    item: str
+    value: float | None
+    identity: str
+    source: str
+    props: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TraitRow:
+    """One declared trait with where its value comes from."""
+
+    name: str
+    value: Any
+    sensitivity: str
+    source: str
+    at: datetime
+
+
+def get_profile(*, public_id: str) -> Profile | None:
+    """Return the profile of a public id; a merged one gives its winner."""
+    try:
+        wanted = uuid.UUID(public_id)
+    except ValueError:
+        return None
+    profile = Profile.objects.select_related("merged_into").filter(public_id=wanted).first()
+    return profile.merged_into if profile is not None and profile.merged_into is not None else profile
+
+
+def find_by_identity(*, value: str, kind: IdentityKind | None = None) -> Sequence[Profile]:
+    """Return the people with exactly this identity (an address in any case), each once."""
+    text = value.strip()
+    if not text:
+        return []
+    rows = Identity.objects.filter(Q(value=text) | Q(kind=IdentityKind.EMAIL, value=text.lower()))
+    if kind is not None:
+        rows = rows.filter(kind=kind)
+    found = Profile.objects.filter(pk__in=rows.values("profile_id")) | Profile.objects.living().filter(
+        email=text.lower()
+    )
+    return list(found.distinct().order_by("pk")[:RECENT])
+
+
+def recent_profiles(*, before: int | None = None) -> list[Profile]:
+    """Return the newest people, in pages that cost the same however many there are."""
+    rows = Profile.objects.living().order_by("-pk")
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    return list(rows[:RECENT])
+
+
+def identities(*, profile_id: int) -> list[Identity]:
+    """Return the ways in which a person is recognised."""
+    return list(Identity.objects.filter(profile=profile_id).order_by("kind", "value"))
+
+
+def primary_identity(*, profile_id: int) -> Identity | None:
+    """Return the identity that stands for the profile when a message names it by its number."""
+    return Identity.objects.filter(profile=profile_id).order_by("pk").first()
+
+
+def alias_ids(*, profile_id: int) -> list[int]:
+    """Return the profiles that were merged into this one."""
+    return list(ProfileAlias.objects.filter(winner=profile_id).order_by("pk").values_list("loser_id", flat=True))
+
+
+def traits(*, profile_id: int) -> list[TraitRow]:
+    """Return the declared traits of a person."""
+    rows = ProfileTrait.objects.filter(profile=profile_id).select_related("definition", "source")
+    return [
+        TraitRow(
+            name=row.definition.name,
+            value=_readable(row),
+            sensitivity=row.definition.sensitivity,
+            source=row.source.name if row.source else "",
+            at=from_micros(row.at),
+        )
+        for row in rows.order_by("definition__name", "pk")
+    ]
+
+
+def _readable(row: ProfileTrait) -> Any:
+    if row.number is None:
+        return row.text
+    if row.definition.type == TraitType.BOOLEAN:
+        return bool(row.number)
+    if row.definition.type == TraitType.DATE:
+        return EPOCH_DAY + timedelta(days=int(row.number))
+    return int(row.number) if row.number.is_integer() else row.number
+
+
+def timeline(*, profile_id: int, before: tuple[int, int] | None = None) -> list[TimelineRow]:
+    """Return the newest events; `before` is the (moment, key) of the last one of the page before."""
+    rows = Event.objects.filter(profile=profile_id).select_related("type", "identity", "source")
+    if before is not None:
+        at, pk = before
+        rows = rows.filter(Q(at__lt=at) | Q(at=at, pk__lt=pk))
+    return [
+        TimelineRow(
+            pk=row.pk,
+            at=from_micros(row.at),
+            event=row.type.name,
+            item=row.item or "",
+            value=None if row.value is None else row.value / MICRO,
+            identity=str(row.identity),
+            source=row.source.name,
+            props=row.props,
+        )
+        for row in rows.order_by("-at", "-pk")[:TIMELINE]
+    ]
+
+
+def arms(*, profile_id: int) -> list[UnitExposure]:
+    """Return the experiments in which a person was exposed, those of merged profiles included."""
+    units = [profile_id, *alias_ids(profile_id=profile_id)]
+    return [row for unit in units for row in list_unit_exposures(unit_type=UNIT_TYPE, unit_id=str(unit))]
+
+
+def merges(*, profile_id: int) -> list[Merge]:
+    """Return the joins that the profile won, newest first."""
+    return list(Merge.objects.filter(winner=profile_id).select_related("loser").order_by("-at", "-pk"))
+
+
+def attributes(*, profile_id: int) -> dict[str, Any]:
+    """Return what an experiment's targeting may ask of a person: known traits, and the segments' slugs."""
+    profile = Profile.objects.get(pk=profile_id)
+    known = {name: getattr(profile, name) for name in ("country", "language", "timezone", "birth_year", "orders_n")}
+    values = {name: value for name, value in known.items() if value not in ("", None)}
+    for row in ProfileTrait.objects.filter(profile=profile_id).select_related("definition"):
+        value = _readable(row)
+        values.setdefault(row.definition.key, value.isoformat() if row.definition.type == TraitType.DATE else value)
+    inside = Membership.objects.filter(profile=profile_id, segment__archived_at=None)
+    values["segments"] = sorted(inside.values_list("segment__slug", flat=True))
+    return values
