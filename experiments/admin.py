@@ -31,6 +31,7 @@ from experiments.models import (
     Experiment,
     ExperimentMetric,
     Exposure,
+    Holdout,
     Layer,
     Look,
     Metric,
@@ -191,6 +192,13 @@ class LayerAdmin(admin.ModelAdmin[Layer]):
     def get_readonly_fields(self, request: HttpRequest, obj: Layer | None = None) -> tuple[str, ...]:
         # A key in use is a reference in other people's code.
         return ("seed",) if obj is None else ("seed", "key")
+
+
+@admin.register(Holdout)
+class HoldoutAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "layer", "unit_type", "number", "share", "starts_at", "ends_at")
+    list_select_related = ("layer",)
+    ordering = ("-pk",)
 
 
 class PhaseArmInline(ReadOnlyInline):

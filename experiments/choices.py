@@ -37,6 +37,7 @@ class AssignmentReason(models.TextChoices):
     STOPPED = "stopped", _("The experiment has ended")
     UNIT_TYPE = "unit_type", _("The experiment randomizes another kind of unit")
     NO_UNIT = "no_unit", _("There is no unit to assign")
+    HELD_OUT = "held_out", _("In a holdout: kept out of everything")
     LAYER = "layer", _("Outside the experiment's range of its layer")
     TARGETING = "targeting", _("The targeting rule does not match")
     COVERAGE = "coverage", _("Outside the covered traffic")

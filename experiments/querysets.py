@@ -9,7 +9,7 @@ from django.db import models
 from experiments.choices import ExperimentStatus
 
 if TYPE_CHECKING:
-    from experiments.models import Decision, Experiment, Exposure, Phase  # noqa: F401 (named in strings below)
+    from experiments.models import Decision, Experiment, Exposure, Holdout, Phase  # noqa: F401 (named in strings below)
 
 
 class ExperimentQuerySet(models.QuerySet["Experiment"]):
@@ -40,3 +40,12 @@ class DecisionQuerySet(models.QuerySet["Decision"]):
     def standing(self) -> DecisionQuerySet:
         """Decisions in force: not reverted, and not a mere note to continue."""
         return self.filter(reverted_at=None).exclude(outcome="continue")
+
+
+class HoldoutQuerySet(models.QuerySet["Holdout"]):
+    def of(self, *, layer_id: int | None, unit_type: str) -> HoldoutQuerySet:
+        """The versions of one holdout; without a layer the global one."""
+        return self.filter(layer=layer_id, unit_type=unit_type)
+
+    def open(self) -> HoldoutQuerySet:
+        return self.filter(ends_at=None)

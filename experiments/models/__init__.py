@@ -6,6 +6,7 @@ from experiments.models.changelog import ChangeLog
 from experiments.models.decision import Decision
 from experiments.models.experiment import Arm, Experiment, Phase, PhaseArm
 from experiments.models.exposure import Exposure
+from experiments.models.holdout import Holdout
 from experiments.models.layer import Layer
 from experiments.models.metric import ExperimentMetric, Metric
 from experiments.models.snapshot import Look, Refresh, Snapshot
@@ -17,6 +18,7 @@ __all__ = [
     "Experiment",
     "ExperimentMetric",
     "Exposure",
+    "Holdout",
     "Layer",
     "Look",
     "Metric",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.selectors.config import clear_config_cache, get_config, list_configs
+from experiments.selectors.config import HoldoutConfig, clear_config_cache, get_config, list_configs, list_holdouts
 from experiments.selectors.experiments import (
     Change,
     ExperimentRow,
@@ -27,6 +27,7 @@ from experiments.selectors.results import (
 __all__ = [
     "Change",
     "ExperimentRow",
+    "HoldoutConfig",
     "MetricChoice",
     "StoredResults",
     "UnitExposure",
@@ -42,6 +43,7 @@ __all__ = [
     "list_changes",
     "list_configs",
     "list_experiments",
+    "list_holdouts",
     "list_metrics",
     "list_unit_exposures",
 ]

@@ -12,18 +12,18 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db import Error as DatabaseError
-from django.db.models import Count, Max, Sum
+from django.db import connection
 
 from experiments.bucketing.allocation import arm_table
 from experiments.bucketing.hashing import fnv1a32
 from experiments.choices import ExperimentStatus
 from experiments.errors import UnknownExperiment
-from experiments.models import Arm, Decision, Experiment, PhaseArm
+from experiments.models import Arm, Decision, Experiment, Holdout, PhaseArm
 from experiments.targeting.tree import Rule, decode
 
 TTL_SECONDS = 1.5
@@ -62,6 +62,23 @@ class LayerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldoutConfig:
+    """One version of a holdout, `layer_key` empty for the global one; in force from `starts_at`, before `ends_at`."""
+
+    layer_key: str
+    unit_type: str
+    number: int
+    share: float
+    seed: str
+    seed_state: int
+    starts_at: datetime
+    ends_at: datetime | None
+
+    def is_in_force(self, at: datetime) -> bool:
+        return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
+
+
+@dataclass(frozen=True, slots=True)
 class ShipConfig:
     arm: ArmConfig
     holdback: float
@@ -85,6 +102,8 @@ class ExperimentConfig:
     layer: LayerConfig | None
     arms: tuple[ArmConfig, ...]
     phases: tuple[PhaseConfig, ...]
+    # The versions that concern it: the global ones and its layer's.
+    holdouts: tuple[HoldoutConfig, ...]
     shipped: ShipConfig | None
 
 
@@ -92,6 +111,7 @@ class ExperimentConfig:
 class _Snapshot:
     version: tuple[int, ...]
     configs: Mapping[str, ExperimentConfig]
+    holdouts: tuple[HoldoutConfig, ...]
     drafts: frozenset[str]
     checked_at: float
 
@@ -127,13 +147,14 @@ class _Cache:
         try:
             version = _version()
             if snapshot is not None and snapshot.version == version:
-                return _Snapshot(version, snapshot.configs, snapshot.drafts, now)
-            return _Snapshot(version, _load(), _drafts(), now)
+                return replace(snapshot, checked_at=now)
+            holdouts = _holdouts()
+            return _Snapshot(version, _load(holdouts), holdouts, _drafts(), now)
         except DatabaseError:
             if snapshot is None:
                 raise
             logger.warning("experiments.config: the database did not answer, serving the last known state")
-            return _Snapshot(snapshot.version, snapshot.configs, snapshot.drafts, now)
+            return replace(snapshot, checked_at=now)
 
 
 def _is_fresh(snapshot: _Snapshot) -> bool:
@@ -162,17 +183,47 @@ def list_configs() -> Mapping[str, ExperimentConfig]:
     return _cache.current().configs
 
 
+def list_holdouts() -> tuple[HoldoutConfig, ...]:
+    """Every version of every holdout, oldest first."""
+    return _cache.current().holdouts
+
+
 def _version() -> tuple[int, ...]:
-    # Every change increments its row's version, so the sum tells a change whatever order transactions commit in.
-    row = Experiment.objects.aggregate(n=Count("pk"), last=Max("pk"), versions=Sum("version"))
-    return (row["n"], row["last"] or 0, row["versions"] or 0)
+    """Numbers that differ after every change, in one query.
+
+    Every change increments its row's version, and a holdout is opened and closed once: sums and counts tell a change
+    whatever order transactions commit in, which the highest id alone would not.
+    """
+    experiments, holdouts = Experiment._meta.db_table, Holdout._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT COUNT(*), COALESCE(MAX(id), 0), COALESCE(SUM(version), 0), "  # noqa: S608 (constants)
+            f"(SELECT COUNT(*) FROM {holdouts}), (SELECT COUNT(ends_at) FROM {holdouts}) FROM {experiments}"
+        )
+        return tuple(int(number) for number in cursor.fetchone())
+
+
+def _holdouts() -> tuple[HoldoutConfig, ...]:
+    return tuple(
+        HoldoutConfig(
+            layer_key="" if row.layer is None else row.layer.key,
+            unit_type=row.unit_type,
+            number=row.number,
+            share=row.share,
+            seed=row.seed,
+            seed_state=fnv1a32(row.seed),
+            starts_at=row.starts_at,
+            ends_at=row.ends_at,
+        )
+        for row in Holdout.objects.select_related("layer").order_by("starts_at", "pk")
+    )
 
 
 def _drafts() -> frozenset[str]:
     return frozenset(Experiment.objects.filter(started_at=None).values_list("key", flat=True))
 
 
-def _load() -> dict[str, ExperimentConfig]:
+def _load(holdouts: tuple[HoldoutConfig, ...]) -> dict[str, ExperimentConfig]:
     weights: dict[int, dict[int, list[PhaseArm]]] = {}
     rows = PhaseArm.objects.filter(
         phase__experiment__in=Experiment.objects.published(), phase__started_at__isnull=False
@@ -186,7 +237,9 @@ def _load() -> dict[str, ExperimentConfig]:
     configs = {}
     for experiment in Experiment.objects.published().select_related("layer"):
         try:
-            configs[experiment.key] = _config(experiment, weights.get(experiment.pk, {}), shipped.get(experiment.pk))
+            configs[experiment.key] = _config(
+                experiment, weights.get(experiment.pk, {}), shipped.get(experiment.pk), holdouts
+            )
         except ValueError:
             # One row that somebody broke by hand must not take every other experiment down.
             logger.exception("experiments.config: experiment %s cannot be read", experiment.pk)
@@ -194,7 +247,10 @@ def _load() -> dict[str, ExperimentConfig]:
 
 
 def _config(
-    experiment: Experiment, phases: Mapping[int, list[PhaseArm]], decision: Decision | None
+    experiment: Experiment,
+    phases: Mapping[int, list[PhaseArm]],
+    decision: Decision | None,
+    holdouts: tuple[HoldoutConfig, ...],
 ) -> ExperimentConfig:
     assert experiment.started_at is not None
     arms: dict[int, ArmConfig] = {}
@@ -214,6 +270,12 @@ def _config(
         layer=_layer(experiment),
         arms=tuple(arms.values()),
         phases=tuple(_phase(rows) for rows in phases.values()),
+        holdouts=tuple(
+            holdout
+            for holdout in holdouts
+            if holdout.unit_type == experiment.unit_type
+            and holdout.layer_key in ("", "" if experiment.layer is None else experiment.layer.key)
+        ),
         shipped=None if decision is None or decision.arm is None else _ship(experiment, decision, decision.arm),
     )
 

@@ -170,7 +170,7 @@ def remove_demo() -> int:
     Exposure.objects.filter(experiment__in=demo).delete()
     ChangeLog.objects.filter(object_type=OBJECT_TYPE, object_id__in=demo).delete()
     Experiment.objects.filter(pk__in=demo).delete()
-    Layer.objects.filter(is_demo=True, experiments=None).delete()
+    Layer.objects.filter(is_demo=True, experiments=None, holdouts=None).delete()
     clear_config_cache()
     transaction.on_commit(clear_config_cache)
     return len(demo)

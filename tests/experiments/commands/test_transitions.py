@@ -5,8 +5,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from experiments.models import ChangeLog, Decision, Experiment
+from experiments.models import ChangeLog, Decision, Experiment, Holdout
 from experiments.services import lifecycle
+from experiments.services.design import create_layer
 from tests.factories.experiments import make_experiment
 
 pytestmark = pytest.mark.django_db
@@ -108,3 +109,17 @@ def test_change_traffic__stopped__error() -> None:
     lifecycle.stop(experiment_key=experiment.key, at=experiment.started_at)  # type: ignore[arg-type]  # running: it has started
     with pytest.raises(CommandError, match="running or paused"):
         _run("change_traffic", experiment.key)
+
+
+def test_set_holdout__global_and_layer__opened() -> None:
+    create_layer(key="home", name="Home")
+    assert _run("set_holdout", "0.05") == "global: version 1, share 0.05\n"
+    assert _run("set_holdout", "0.1", "--layer", "home", "--message", "start") == "home: version 1, share 0.1\n"
+    before = Holdout.objects.get(layer=None).seed
+    assert _run("set_holdout", "0.05", "--redraw") == "global: version 2, share 0.05\n"
+    assert Holdout.objects.get(layer=None, number=2).seed != before
+
+
+def test_set_holdout__nonsense__error() -> None:
+    with pytest.raises(CommandError, match="share"):
+        _run("set_holdout", "2")

@@ -154,7 +154,7 @@ def test_assign_many__targeting_on_what_is_not_given__nobody() -> None:
 
 
 def test_assign_many__more_combinations_than_remembered__agrees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.services.assignment._REMEMBERED_VALUES", 1)
+    monkeypatch.setattr("experiments.services.assignment_columns._REMEMBERED_VALUES", 1)
     experiment = make_experiment(status="running", targeting=GERMANS)
     people = [{"country": country} for country in ("FR", "DE", "IT", "DE")]
     assert [assignment.is_in for assignment in _assign_all(experiment, ["a", "b", "c", "d"], people)] == [
