@@ -231,4 +231,4 @@ def _arm(row: ArmForm, position: int) -> ArmDraft:
 
 
 def _named(segment: Segment) -> Any:
-    return _("%(name)s (%(people)s people)") % {"name": segment.name, "people": segment.members_n}
+    return _("%(name)s (%(people)s)") % {"name": segment.name, "people": segment.members_n}

@@ -145,11 +145,6 @@ def get_campaign(*, slug: str) -> Campaign:
     return campaign
 
 
-def get_arm(*, campaign: Campaign, key: str) -> CampaignArm | None:
-    """Return one arm of a campaign, with creative and link."""
-    return arms_of(campaign=campaign).filter(key=key).first()
-
-
 def activity(*, campaign: Campaign, limit: int = 50) -> QuerySet[ChangeLog]:
     """Return what happened to a campaign, newest first."""
     log = ChangeLog.objects.filter(object_type="campaign", object_id=str(campaign.pk)).select_related("actor")

@@ -63,6 +63,10 @@ def test_admin_action__one_cannot_move__the_others_do(admin_client: Client) -> N
     assert running.status == "paused"
 
 
+def test_admin_action__none_can_move__no_success_is_told(admin_client: Client) -> None:
+    assert "changed." not in act(admin_client, "pause", make_campaign(status="draft"))
+
+
 def test_admin_action__may_only_look__has_no_actions(client: Client) -> None:
     user = User.objects.create_user(username="reader", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_campaign"))

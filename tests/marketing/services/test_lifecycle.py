@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -96,6 +97,23 @@ def test_pause__experiment_paused_by_an_analyst__only_pauses_the_campaign_and_re
     assert lifecycle.pause(campaign_id=campaign.pk, at=NOW).status == "paused"
     assert lifecycle.resume(campaign_id=campaign.pk, at=NOW).status == "running"
     assert get_status(experiment_key=campaign.experiment_key) == "running"
+
+
+def test_transition__somebody_was_faster__the_loser_is_told_and_nothing_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    campaign = make_campaign()
+    pause = experiments.pause
+
+    def finish_meanwhile(**arguments: Any) -> None:
+        pause(**arguments)
+        Campaign.objects.filter(pk=campaign.pk).update(status="finished")
+
+    monkeypatch.setattr(experiments, "pause", finish_meanwhile)
+    with pytest.raises(CannotTransition):
+        lifecycle.pause(campaign_id=campaign.pk, at=NOW)
+    assert get_status(experiment_key=campaign.experiment_key) == "running"
+    assert not ChangeLog.objects.filter(object_type="campaign", transition="pause").exists()
 
 
 def test_transition__unknown_campaign__says_so() -> None:

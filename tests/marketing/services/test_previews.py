@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from experiments.selectors import exposed_counts
@@ -52,3 +54,11 @@ def test_seats__demo_people__are_told_the_arm_that_the_page_will_show() -> None:
 def test_seats__not_running__are_none() -> None:
     campaign = make_campaign(status="paused", is_demo=True)
     assert seats(campaign=page_config(slug=campaign.slug), at=NOW) == []
+
+
+def test_seats__experiment_gone__nobody_can_be_told_an_arm() -> None:
+    make_visitor()
+    Profile.objects.update(is_demo=True)
+    campaign = make_campaign(is_demo=True)
+    config = replace(page_config(slug=campaign.slug), experiment_key="gone")
+    assert seats(campaign=config, at=NOW) == []

@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 from experiments.selectors import get_status
 from experiments.services.metrics import ensure_builtin_metrics
 from marketing.models import Campaign, Profile
-from tests.factories.campaigns import make_campaign, make_catalogue, make_user, make_visitor
+from tests.factories.campaigns import make_campaign, make_catalogue, make_members, make_user, make_visitor
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +69,16 @@ def test_campaign_create__form_as_it_appears__has_two_arms_ready(marketer: Clien
     assert 'name="arms-1-headline" value="Picked for you"' in content
     assert "arms-__prefix__-headline" in content
     assert 'value="popularity" selected' in content
+
+
+def test_campaign_create__segments__are_offered_with_their_size(marketer: Client) -> None:
+    segment = make_members(make_visitor()[0])
+    content = marketer.get(reverse("marketing:campaign-create")).content.decode()
+    assert f"{segment.name} (1)" in content
+    marketer.post(reverse("marketing:campaign-create"), form_data(segment=str(segment.pk)))
+    campaign = Campaign.objects.get()
+    assert campaign.segment == segment
+    assert segment.name in marketer.get(campaign.get_absolute_url()).content.decode()
 
 
 def test_campaign_create__saved__is_a_draft_of_its_maker(marketer: Client) -> None:
