@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import growthbook
@@ -279,6 +280,13 @@ def test_assign__decision_reverted__as_before() -> None:
     assert _assign_all(experiment, UNITS[:50]) == before
 
 
+@pytest.fixture
+def _warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, the cache stays fresh."""
+    monkeypatch.setattr("experiments.selectors.config._is_fresh", lambda snapshot: True)
+
+
+@pytest.mark.usefixtures("_warm")
 def test_assign__warm__no_query() -> None:
     experiment = make_experiment(status="running", targeting=GERMANS)
     _assign(experiment, "u1")
@@ -288,6 +296,7 @@ def test_assign__warm__no_query() -> None:
     assert len(queries) == 0
 
 
+@pytest.mark.usefixtures("_warm")
 def test_assign__later_phase__one_query_a_unit_or_batch() -> None:
     experiment = make_experiment(status="running")
     lifecycle.open_phase(experiment_key=experiment.key, at=NOW, coverage=0.9)
@@ -342,7 +351,7 @@ def test_emergency_stop__running__default_within_the_time_of_the_cache(monkeypat
     experiment = make_experiment(status="running")
     clear_config_cache()
     clock = 1_000.0
-    monkeypatch.setattr("experiments.selectors.config.time.monotonic", lambda: clock)
+    monkeypatch.setattr("experiments.selectors.config.time", SimpleNamespace(monotonic=lambda: clock))
     assert _assign(experiment, "u1").is_in
     # Another process stops it: this one is not told.
     Experiment.objects.filter(pk=experiment.pk).update(status="stopped", stopped_at=LATER, version=99)

@@ -95,7 +95,9 @@ def test_set_holdout__of_a_layer__only_its_experiments() -> None:
     assert len(_held_out(layer_key="home")) == _reasons(inside).count("held_out")
 
 
-def test_set_holdout__younger_than_the_experiment__exposed_units_keep_their_arm() -> None:
+def test_set_holdout__younger_than_the_experiment__exposed_units_keep_their_arm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     experiment = make_experiment(status="running")
     arms = {
         unit: assign(
@@ -112,6 +114,7 @@ def test_set_holdout__younger_than_the_experiment__exposed_units_keep_their_arm(
     assert {reasons[unit] for unit in UNITS[500:] if unit in held} == {"held_out"}
     assert {reasons[unit] for unit in UNITS if unit not in held} == {"split"}
     free = next(unit for unit in UNITS if unit not in held)
+    monkeypatch.setattr("experiments.selectors.config._is_fresh", lambda snapshot: True)
     with CaptureQueriesContext(connection) as queries:
         _reasons(experiment, [free])
     assert len(queries) == 0
