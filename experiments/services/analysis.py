@@ -274,7 +274,8 @@ def _always_valid(
         scale=run.plan.scale,
         kind=run.uses[index].metric.kind,
     )
-    stored = run.stored.get(names, [])
+    # A replay of an old snapshot must not see the looks of later days.
+    stored = [look for look in run.stored.get(names, []) if run.days and look.day <= run.days[-1]]
     seen = {look.day for look in stored}
     taken = take_looks(
         cells=cells, control=run.control, arm=arm, plan=plan, days=run.days, names=names, adjusted=is_adjusted

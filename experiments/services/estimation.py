@@ -2,7 +2,7 @@
 
 Effects of several phases are pooled by post-stratification: within a phase the arms are random, so
 each phase gives its own means, and phases are weighted by their share of the two arms' units
-(docs/statistics.md, "Phases"). Pooling the units instead would be Simpson's paradox in the making.
+(docs/metrics.md, "Phases"). Pooling the units instead would be Simpson's paradox in the making.
 """
 
 from __future__ import annotations
