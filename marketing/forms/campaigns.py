@@ -43,7 +43,7 @@ class CampaignForm(forms.Form):
         label=_("Guardrails"),
         widget=forms.CheckboxSelectMultiple,
         required=False,
-        help_text=_("What must not get worse by more than a tenth."),
+        help_text=_("What must not get worse: harm that is shown stops the verdict."),
     )
     no_control_reason = forms.CharField(
         label=_("Why nobody is in the control group"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,13 +11,15 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from experiments.reports import ComparisonReport, ExperimentReport, MetricReport
-from experiments.selectors import exposed_counts, get_reports, get_status
+from experiments.selectors import exposed_counts, get_reports, list_configs
+from experiments.selectors.config import ExperimentConfig
 from marketing.choices import CampaignStatus
 from marketing.models import Campaign
 
 CARDS: Final = 12
 DECIDABLE: Final = ("ship", "stop")
 UNDECIDED: Final = ("running", "paused", "stopped")
+ICONS: Final = {"bad": "error", "good": "check", "warning": "pause"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,10 @@ class CampaignCard:
 
     campaign: Campaign
     report: ExperimentReport | None
+    experiment_status: str = ""
+    """Empty before the launch and after archiving."""
+    shipped_arm: str = ""
+    """The arm that everybody gets since a decision to ship; empty otherwise."""
 
     @property
     def comparison(self) -> ComparisonReport | None:
@@ -44,6 +51,11 @@ class Attention:
     text: str
     url: str
     level: str
+
+    @property
+    def icon(self) -> str:
+        """The sign beside the words."""
+        return ICONS[self.level]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,11 @@ def cards_of(campaigns: list[Campaign]) -> list[CampaignCard]:
     return _with_reports(campaigns)
 
 
+def card_of(campaign: Campaign) -> CampaignCard:
+    """Return one campaign with its newest report."""
+    return _with_reports([campaign])[0]
+
+
 def status_counts() -> dict[str, int]:
     """Return how many campaigns are in each state."""
     counted = Campaign.objects.values_list("status").annotate(n=Count("pk")).order_by()
@@ -110,7 +127,7 @@ def _is_decidable(card: CampaignCard) -> bool:
     """Tell whether the numbers say what to do and nobody has done it yet."""
     if card.report is None or card.report.verdict.outcome not in DECIDABLE:
         return False
-    return get_status(experiment_key=card.campaign.experiment_key) in UNDECIDED
+    return card.experiment_status in UNDECIDED
 
 
 def first_comparison(report: ExperimentReport | None) -> ComparisonReport | None:
@@ -146,4 +163,15 @@ def _stages(report: ExperimentReport | None, key: str) -> dict[str, Stage]:
 def _with_reports(campaigns: list[Campaign]) -> list[CampaignCard]:
     keys = [campaign.experiment_key for campaign in campaigns if campaign.experiment_key]
     reports = get_reports(experiment_keys=keys) if keys else {}
-    return [CampaignCard(campaign, reports.get(campaign.experiment_key)) for campaign in campaigns]
+    configs = list_configs() if keys else {}
+    return [_card(campaign, reports.get(campaign.experiment_key), configs) for campaign in campaigns]
+
+
+def _card(campaign: Campaign, report: ExperimentReport | None, configs: Mapping[str, ExperimentConfig]) -> CampaignCard:
+    config = configs.get(campaign.experiment_key)
+    return CampaignCard(
+        campaign=campaign,
+        report=report,
+        experiment_status=config.status if config is not None else "",
+        shipped_arm=config.shipped.arm.key if config is not None and config.shipped is not None else "",
+    )

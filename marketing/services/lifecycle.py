@@ -25,8 +25,6 @@ from marketing.services.campaigns import CampaignDraft, draft_of, log_change
 from marketing.services.checks import launch_checks, reasons_against, sample_size
 
 UNIT_TYPE: Final = "profile"
-GUARDRAIL_MARGIN: Final = 0.1
-"""A guardrail may lose at most a tenth (relative) before it counts as harmed."""
 LIVE_EXPERIMENT: Final = ("running", "paused")
 
 Guard = Callable[[Campaign], list[str]]
@@ -231,9 +229,9 @@ def _wrong_state(rule: Transition, campaign: Campaign) -> str:
 
 def _design(draft: CampaignDraft, *, key: str, demo_truth: Mapping[str, Any] | None, seed: str) -> design.Design:
     size = sample_size(draft=draft)
-    guardrails = [
-        design.MetricSpec(key=metric, role="guardrail", margin=GUARDRAIL_MARGIN) for metric in draft.guardrail_metrics
-    ]
+    # No margin: a guardrail stops a launch when harm is shown. Excluding a small harm to a rare event would take more
+    # people than the goal itself, and every campaign would stay undecided.
+    guardrails = [design.MetricSpec(key=metric, role="guardrail") for metric in draft.guardrail_metrics]
     watched = [
         design.MetricSpec(key=metric, role="secondary")
         for metric in ("conversion", "revenue", "click_rate")

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from experiments.selectors import get_report, get_results
+from experiments.selectors import get_results
 from marketing.choices import CampaignStatus
 from marketing.errors import CannotTransition, InvalidCampaign, UnknownCampaign
 from marketing.forms.campaigns import (
@@ -25,7 +25,7 @@ from marketing.forms.campaigns import (
 )
 from marketing.models import Campaign
 from marketing.selectors.campaigns import activity, arm_config, arms_of, get_campaign, list_campaigns, page_config
-from marketing.selectors.dashboard import CampaignCard, cards_of, funnel, status_counts
+from marketing.selectors.dashboard import card_of, cards_of, funnel, status_counts
 from marketing.services import lifecycle
 from marketing.services.audience import reachable
 from marketing.services.campaigns import DEFAULT_PURPOSES, create_campaign, draft_of, revise_campaign
@@ -214,12 +214,12 @@ def _form_page(
 
 def _result(campaign: Campaign) -> dict[str, object]:
     key = campaign.experiment_key
-    report = get_report(experiment_key=key) if key else None
+    card = card_of(campaign)
     return {
         "campaign": campaign,
-        "report": report,
+        "report": card.report,
         "results": get_results(experiment_key=key) if key else None,
-        "card": CampaignCard(campaign, report),
-        "funnel": funnel(campaign=campaign, report=report),
+        "card": card,
+        "funnel": funnel(campaign=campaign, report=card.report),
         "is_live": campaign.status == CampaignStatus.RUNNING,
     }

@@ -16,10 +16,20 @@ from experiments.reports import (
     SrmReport,
     Verdict,
 )
+from experiments.selectors import clear_config_cache
 from experiments.services import decision
 from marketing.models import Campaign
 from marketing.selectors import dashboard
-from marketing.selectors.dashboard import CampaignCard, Stage, attention, cards_of, funnel, running_cards, status_counts
+from marketing.selectors.dashboard import (
+    CampaignCard,
+    Stage,
+    attention,
+    card_of,
+    cards_of,
+    funnel,
+    running_cards,
+    status_counts,
+)
 from marketing.services.experience import serve
 from tests.factories.campaigns import make_campaign, make_visitor
 from tests.factories.marketing import NOW
@@ -76,19 +86,24 @@ def test_attention__unhealthy_comes_first_then_decisions_then_pauses() -> None:
     ):
         campaign = make_campaign(status=status, name=name)
         report = make_report(key=campaign.experiment_key, outcome=outcome, healthy=healthy)
-        cards.append(CampaignCard(campaign, report))
+        cards.append(CampaignCard(campaign, report, experiment_status="running"))
     found = attention(cards)
     assert [item.level for item in found] == ["bad", "warning", "good"]
     assert [name in item.text for name, item in zip(("Broken", "Rests", "Done"), found, strict=True)] == [True] * 3
     assert found[0].url == f"/experiments/{cards[2].campaign.experiment_key}/"
 
 
-def test_attention__decided_already__no_longer_waits() -> None:
+def test_attention__decided_already__no_longer_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     campaign = make_campaign()
-    card = CampaignCard(campaign, make_report(key=campaign.experiment_key, outcome="stop"))
-    assert [item.level for item in attention([card])] == ["good"]
-    decision.decide(experiment_key=campaign.experiment_key, outcome="stop", reason="It harms.", at=NOW)
-    assert attention([card]) == []
+    report = make_report(key=campaign.experiment_key, outcome="ship")
+    monkeypatch.setattr(dashboard, "get_reports", lambda *, experiment_keys: dict.fromkeys(experiment_keys, report))
+    assert [item.icon for item in attention([card_of(campaign)])] == ["check"]
+    decision.decide(
+        experiment_key=campaign.experiment_key, outcome="ship", arm_key="personal", reason="It won.", at=NOW
+    )
+    clear_config_cache()
+    assert attention([card_of(campaign)]) == []
+    assert card_of(campaign).shipped_arm == "personal"
 
 
 @pytest.mark.parametrize(
