@@ -9,7 +9,12 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says something about the machine and its other users, nothing about the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 NOT_RUN = "not run: "
 CHROMIUM = os.environ.get("HOLDOUT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

@@ -341,7 +341,7 @@ def test_assign__growthbook_client__agrees_on_every_unit() -> None:
     country=st.sampled_from(["DE", "FR", None]),
     coverage=st.sampled_from([0.1, 0.5, 1.0]),
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_assign_many__any_ids__agrees_with_assign(unit_ids: list[str], country: str | None, coverage: float) -> None:
     experiment = make_experiment(status="running", arms=THREE_ARMS, targeting=GERMANS, coverage=coverage)
     _assign_all(experiment, unit_ids, [{"country": country}] * len(unit_ids))
