@@ -20,7 +20,7 @@ FAMILY = [0.001, 0.008, 0.039, 0.041]
 FAMILIES = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(p_values=FAMILIES, method=st.sampled_from(Adjustment))
 def test_adjust__any_family__is_never_easier_than_unadjusted(p_values: list[float], method: Adjustment) -> None:
     family = adjust(p_values, method=method)
@@ -32,7 +32,7 @@ def test_adjust__any_family__is_never_easier_than_unadjusted(p_values: list[floa
 STEPWISE = [method for method in Adjustment if not method.startswith("two-stage")]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(p_values=FAMILIES, method=st.sampled_from(STEPWISE))
 def test_adjust__thresholds__reject_the_same_members(p_values: list[float], method: Adjustment) -> None:
     family = adjust(p_values, method=method)
