@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Final
 
 from django.contrib.auth import get_user_model
@@ -12,6 +13,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from experiments.services.metrics import ensure_builtin_metrics
 from marketing.roles import ROLES
+from recommender.services.strategies import ensure_default_strategies
 
 FIRST_USER: Final = "admin"
 # (name in the admin, task, every n seconds)
@@ -25,11 +27,12 @@ SCHEDULE: Final = (
 
 
 @transaction.atomic
-def prepare() -> None:
+def prepare(*, at: datetime) -> None:
     """Bring roles, schedule and built-in definitions up to date; what people edited in the admin stays."""
     _sync_roles()
     _sync_schedule()
     ensure_builtin_metrics()
+    ensure_default_strategies(at=at)
 
 
 def _sync_roles() -> None:

@@ -12,7 +12,6 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from marketing.roles import ROLES
 from marketing.services.setup import prepare
-from recommender.services.strategies import ensure_default_strategies
 from tests.factories.campaigns import make_campaign, make_catalogue, make_user
 from tests.factories.marketing import NOW, make_profile, make_segment
 
@@ -40,6 +39,7 @@ MATRIX: dict[str, Row] = {
     "set_language": Row(PUBLIC, "post"),
     "healthz": Row(PUBLIC),
     "experiments:experiment-list": Row("experiments.view_experiment"),
+    "experiments:experiment-explain": Row("experiments.view_experiment"),
     "experiments:experiment-create": Row("experiments.add_experiment"),
     "experiments:experiment-edit": Row("experiments.change_experiment", arguments=EXPERIMENT),
     "experiments:experiment-detail": Row("experiments.view_experiment", arguments=EXPERIMENT),
@@ -104,9 +104,8 @@ NAMES = sorted(set(_names(get_resolver())))
 @pytest.fixture
 def world(db: None) -> str:
     """One of each thing that a URL can name; returns the profile's public id."""
-    prepare()
+    prepare(at=NOW)
     make_catalogue()
-    ensure_default_strategies(at=NOW)
     make_campaign(status="running", slug="matrix")
     make_segment({"all": []}, slug="matrix")
     return str(make_profile(user_id="matrix").public_id)

@@ -103,7 +103,7 @@ def make_members(*profiles: Profile) -> Segment:
 
 def make_user(*, role: str = "marketer", is_staff: bool = False) -> User:
     """Somebody who signs in to the back office with one role."""
-    prepare()
+    prepare(at=NOW)
     user = User.objects.create_user(username=f"{role}-{next(_numbers)}", is_staff=is_staff)
     if role != "nobody":
         user.groups.add(Group.objects.get(name=role))

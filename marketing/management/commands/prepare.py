@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.utils import timezone
 
 from marketing.services.setup import prepare
 
@@ -13,6 +14,6 @@ class Command(BaseCommand):
     help = "Bring roles, schedule and built-in definitions up to date (idempotent; run it after migrate)."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        prepare()
+        prepare(at=timezone.now())
         if options["verbosity"]:
             self.stdout.write("Roles, schedule and built-in definitions are up to date.")
