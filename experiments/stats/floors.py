@@ -58,7 +58,10 @@ GROUP_MEAN_FLOORS: tuple[tuple[float, float], ...] = ((0.38, 100), (0.0, math.in
 
 @dataclass(frozen=True, slots=True)
 class FloorCheck:
-    """Per look: events in the arm that has fewer, how many are needed, and whether to refuse."""
+    """Per look: events in the arm that has fewer, how many are needed, and whether to refuse.
+
+    Of a proportion, non-conversions are the events where they are the rarer outcome.
+    """
 
     events: FloatArray
     needed: FloatArray
@@ -100,7 +103,8 @@ def check_floor(
 ) -> FloorCheck:
     """Which looks to refuse; pass `.refused` to the sequential tests. All arguments broadcast.
 
-    `events_*` are conversions (proportion) or units with a non-zero value (mean, ratio's numerator).
+    `events_*` are conversions (proportion; non-conversions count where they are rarer) or units with
+    a non-zero value (mean, ratio's numerator).
 
     >>> check = check_floor(FloorKind.PROPORTION, [12, 30], [130, 280], [500, 1_000], [4_500, 9_000])
     >>> check.refused.tolist(), check.events.tolist(), check.needed.tolist()
@@ -115,6 +119,9 @@ def check_floor(
     total = units_c + units_t
     share = np.divide(np.minimum(units_c, units_t), total, out=np.zeros_like(total), where=total > 0)
     events = np.minimum(control, treatment)
+    if kind is FloorKind.PROPORTION:
+        # A rate of 99 % is as hard as one of 1 %: the rarer outcome counts.
+        events = np.minimum(events, np.minimum(units_c - control, units_t - treatment))
     needed = needed_events(kind, share, scale=scale, alternative=alternative, is_group_sequential=is_group_sequential)
     needed = np.broadcast_to(needed, events.shape)
     return FloorCheck(events, needed, np.asarray(~(events >= needed), dtype=np.bool_))

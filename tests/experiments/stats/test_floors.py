@@ -50,3 +50,9 @@ def test_check_floor__group_sequential__is_stricter_in_unequal_arms() -> None:
     mean = check_floor(FloorKind.MEAN, 10**6, 10**7, 10**7, 10**8, is_group_sequential=True)
     assert bool(mean.refused)
     assert not bool(check_floor(FloorKind.MEAN, 100, 100, 500, 500, is_group_sequential=True).refused)
+
+
+def test_check_floor__nearly_everybody_converts__counts_the_others() -> None:
+    check = check_floor(FloorKind.PROPORTION, 990, 940, 1_000, 1_000)
+    assert (float(check.events), bool(check.refused)) == (10.0, True)
+    assert not bool(check_floor(FloorKind.MEAN, 990, 1_000, 1_000, 1_000).refused)
