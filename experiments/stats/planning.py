@@ -136,6 +136,24 @@ def duration(
     return Duration(WEEK * math.ceil((accrual + window_days) / WEEK), accrual)
 
 
+def remaining_days(additional_units: float, forecast: UniquesForecast | None, *, elapsed_days: int) -> Duration:
+    """Days a running experiment still needs for `additional_units`, on the curve it is following.
+
+    The forecast is that of the experiment's own units (`unique_curve` of its exposures). Not rounded
+    to weeks: `days` equals `accrual_days`.
+
+    >>> remaining_days(900, steady_uniques(100), elapsed_days=10)
+    Duration(days=9, accrual_days=9, problem=None)
+    """
+    if forecast is None:
+        return Duration(None, None, PlanProblem.NO_HISTORY)
+    until = forecast.days_for(forecast.expected(elapsed_days) + additional_units)
+    if until is None:
+        return Duration(None, None, PlanProblem.NEVER_REACHED)
+    left = max(until - elapsed_days, 0)
+    return Duration(left, left)
+
+
 def remaining(
     target_effect: float,
     standard_error: float,

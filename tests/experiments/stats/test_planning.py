@@ -11,6 +11,7 @@ from experiments.stats.planning import (
     fit_uniques,
     power_with_prior,
     remaining,
+    remaining_days,
     steady_uniques,
     unique_curve,
 )
@@ -89,6 +90,19 @@ def test_duration__no_history__says_so() -> None:
 def test_duration__impossible_coverage__is_refused(coverage: float) -> None:
     with pytest.raises(ValueError, match="coverage"):
         duration(10, steady_uniques(1), coverage=coverage)
+
+
+def test_remaining_days__slowing_arrivals__take_longer_than_linear() -> None:
+    forecast = fit_uniques([100 * day**0.5 for day in range(1, 17)])
+    assert forecast is not None
+    told = remaining_days(100, forecast, elapsed_days=16)
+    assert told.days == 9  # 400 units after 16 days, 500 after 25
+    assert remaining_days(0, forecast, elapsed_days=16).days == 0
+
+
+def test_remaining_days__no_history_or_no_more_units__says_so() -> None:
+    assert remaining_days(10, None, elapsed_days=3).problem is PlanProblem.NO_HISTORY
+    assert remaining_days(1, fit_uniques([100] * 10), elapsed_days=10).problem is PlanProblem.NEVER_REACHED
 
 
 @pytest.mark.parametrize("prior_sd", [0.02, 0.3, math.inf])

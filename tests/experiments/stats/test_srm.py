@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from experiments.stats.results import Reason
 from experiments.stats.srm import (
@@ -31,6 +31,14 @@ def test_srm_test__tiny_p_value__keeps_its_digits() -> None:
     p_value = float(srm_test([100_000, 90_000], [1, 1]).p_value)
     assert p_value == pytest.approx(stats.chi2.sf(10_000**2 / 190_000, 1), rel=1e-9)
     assert 0 < p_value < 1e-100
+
+
+@pytest.mark.parametrize("z", [5.0, 12.0, 25.0, 36.9])
+def test_srm_test__far_tail__is_the_two_sided_normal(z: float) -> None:
+    n = 10**8
+    half = z * n**0.5 / 2
+    p_value = float(srm_test([n / 2 + half, n / 2 - half], [1, 1]).p_value)
+    assert p_value == pytest.approx(2 * special.ndtr(-z), rel=1e-6, abs=0)
 
 
 @given(
