@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F
 
 from experiments.services.facts import DatabaseFacts
@@ -109,7 +109,7 @@ class Interactions:
     @staticmethod
     def _rows(*, types: dict[int, str], since: int | None, until: int, after: int) -> list[tuple[Any, ...]]:
         places = ", ".join(["%s"] * len(types)) or "NULL"
-        with transaction.atomic(), connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(
                 f"""
                 SELECT e.id, e.profile_id, e.item, e.type_id, e.at, e.value, e.props

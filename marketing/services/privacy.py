@@ -1,0 +1,119 @@
+"""A person's rights over their data: all of it handed out, all of it deleted.
+
+Erasure deletes now, from every table that names the person. A running experiment loses the unit: freezing its
+anonymous contribution first belongs to the erasure that keeps reported results as they were.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models, transaction
+from django.db.models import Q
+
+from experiments.services import privacy as experiments
+from marketing.errors import UnknownProfile
+from marketing.models import (
+    Activity,
+    Consent,
+    DeadLetter,
+    Delivery,
+    Event,
+    Identity,
+    Membership,
+    MembershipEvent,
+    Merge,
+    Profile,
+    ProfileAlias,
+    ProfileTrait,
+)
+from recommender.services import privacy as recommender
+
+UNIT_TYPE: Final = "profile"
+# Every table with a key of a profile and the fields that hold it, children before parents. A test compares this with
+# the models, so that nobody can add a table and forget it here.
+TABLES: Final[tuple[tuple[type[models.Model], tuple[str, ...]], ...]] = (
+    (Event, ("profile",)),
+    (Activity, ("profile",)),
+    (ProfileTrait, ("profile",)),
+    (Consent, ("profile",)),
+    (Delivery, ("profile",)),
+    (Membership, ("profile",)),
+    (MembershipEvent, ("profile",)),
+    (Merge, ("winner", "loser")),
+    (ProfileAlias, ("winner", "loser")),
+    (Identity, ("profile",)),
+    (Profile, ("id", "merged_into")),
+)
+# What a number stands for in the export, beside the number.
+NAMED: Final = {"type": "type__name", "definition": "definition__key", "segment": "segment__slug"}
+
+
+def export_profile(*, profile_id: int) -> dict[str, Any]:
+    """Return every row about the person, ready for JSON: own tables, experiments, recommendations."""
+    ids = _all_ids(profile_id)
+    own = {model._meta.model_name or "": _rows(model, fields, ids) for model, fields in TABLES}
+    units = _units(ids)
+    return {
+        **own,
+        "experiments": [row for kind, unit in units for row in experiments.export(unit_type=kind, unit_id=unit)],
+        "recommendations": [recommender.export(user_id=str(pk)) for pk in ids],
+    }
+
+
+@transaction.atomic
+def erase_profile(*, profile_id: int) -> Counter[str]:
+    """Delete every row about the person, those of merged profiles included; return how many there were of each."""
+    ids = _all_ids(profile_id)
+    deleted: Counter[str] = Counter()
+    for kind, unit in _units(ids):
+        deleted["exposure"] += experiments.forget(unit_type=kind, unit_id=unit)
+    for pk in ids:
+        deleted["slate"] += recommender.forget(user_id=str(pk)).slates
+    deleted["deadletter"] += _forget_letters(ids)
+    Profile.objects.filter(pk__in=ids).update(merged_into=None)
+    for model, fields in TABLES:
+        deleted[model._meta.model_name or ""] += _of(model, fields, ids).delete()[0]
+    return deleted
+
+
+def _all_ids(profile_id: int) -> list[int]:
+    """The person's profile and those merged into it; `profile_id` may be any of them."""
+    profile = Profile.objects.filter(pk=profile_id).first()
+    if profile is None:
+        raise UnknownProfile(f"there is no profile {profile_id}")
+    living = profile.merged_into_id or profile.pk
+    losers = Profile.objects.filter(merged_into=living).order_by("pk").values_list("pk", flat=True)
+    return [living, *losers]
+
+
+def _units(ids: Sequence[int]) -> list[tuple[str, str]]:
+    """Under which units experiments may know the person: the profiles, and each identity by its kind."""
+    known = Identity.objects.filter(profile__in=ids).order_by("pk").values_list("kind", "value")
+    return [(UNIT_TYPE, str(pk)) for pk in ids] + list(known)
+
+
+def _of(model: type[models.Model], fields: Sequence[str], ids: Sequence[int]) -> models.QuerySet[Any]:
+    mine = Q()
+    for field in fields:
+        mine |= Q(**{f"{field}__in": ids})
+    return model._default_manager.filter(mine)
+
+
+def _rows(model: type[models.Model], fields: Sequence[str], ids: Sequence[int]) -> list[dict[str, Any]]:
+    names = [NAMED.get(field.name, field.attname) for field in model._meta.concrete_fields]
+    rows = _of(model, fields, ids).order_by("pk").values(*names)
+    decoded: list[dict[str, Any]] = json.loads(json.dumps(list(rows), cls=DjangoJSONEncoder))
+    return decoded
+
+
+def _forget_letters(ids: Sequence[int]) -> int:
+    """Delete the messages that could not be stored and name the person; payloads are ASCII JSON."""
+    deleted = 0
+    for value in Identity.objects.filter(profile__in=ids).values_list("value", flat=True):
+        deleted += DeadLetter.objects.filter(payload__contains=json.dumps(value)).delete()[0]
+    return deleted
