@@ -19,7 +19,7 @@ from experiments.services.design import ArmSpec, Design, MetricSpec
 PERCENT = 100
 _DIGITS = 10
 """Of a share; 33.3 % is stored as 0.333 and not as 0.33299999999999996."""
-RESERVED_KEYS = frozenset(("new",))
+RESERVED_KEYS = frozenset(("explain", "new"))
 """Addresses of pages that stand where an experiment's key would."""
 USUAL_MARGIN = 0.1
 """How much worse a guardrail may get, relative, unless the draft already says otherwise."""
@@ -97,6 +97,27 @@ class DecisionForm(forms.Form):
         """Show why the service refused."""
         for reason in reasons:
             self.add_error(None, str(reason))
+
+
+class ExplainForm(forms.Form):
+    """Whom to explain."""
+
+    unit_type = forms.CharField(label=_("Kind of unit"), max_length=32, initial="profile")
+    unit_id = forms.CharField(label=_("Id of the unit"), max_length=200)
+    attributes = forms.JSONField(
+        label=_("Attributes (JSON)"),
+        required=False,
+        initial=dict,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_('What the asking code knows, for example {"country": "DE", "segments": ["vip"]}.'),
+    )
+
+    def clean_attributes(self) -> dict[str, Any]:
+        """An empty field is no attributes."""
+        attributes = self.cleaned_data["attributes"]
+        if attributes is not None and not isinstance(attributes, dict):
+            raise forms.ValidationError(_("The attributes must be a JSON object."))
+        return attributes or {}
 
 
 class ExperimentForm(forms.Form):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from experiments.views import design, manage, results
+from experiments.views import design, explain, manage, results
 
 app_name = "experiments"
 urlpatterns = [
     path("", manage.experiment_list, name="experiment-list"),
     path("new/", design.experiment_create, name="experiment-create"),
+    path("explain/", explain.experiment_explain, name="experiment-explain"),
     path("<slug:key>/", results.experiment_detail, name="experiment-detail"),
     path("<slug:key>/report.json", results.experiment_report, name="experiment-report"),
     path("<slug:key>/results.csv", results.experiment_table, name="experiment-table"),

@@ -92,6 +92,7 @@ class ExperimentConfig:
 
     id: int
     key: str
+    name: str
     status: str
     is_live: bool
     is_paused: bool
@@ -260,6 +261,7 @@ def _config(
     return ExperimentConfig(
         id=experiment.pk,
         key=experiment.key,
+        name=experiment.name,
         status=experiment.status,
         is_live=experiment.status in (ExperimentStatus.RUNNING, ExperimentStatus.PAUSED),
         is_paused=experiment.status == ExperimentStatus.PAUSED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Count
 
@@ -54,6 +54,11 @@ class UnitExposure:
     arm_name: str
     phase: int
     first_at: int
+
+    @property
+    def seen_at(self) -> datetime:
+        """The same time for people."""
+        return datetime.fromtimestamp(0, tz=UTC) + timedelta(microseconds=self.first_at)
 
 
 def get_status(*, experiment_key: str) -> str | None:
