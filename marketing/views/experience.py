@@ -9,11 +9,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from marketing.errors import UnknownCampaign
-from marketing.forms.consent import CONSENT_TEXT, ConsentForm
 from marketing.selectors.campaigns import public_config
 from marketing.services.experience import serve
 from marketing.services.tracking import button_token, shown_items
-from marketing.views.visitor import has_chosen, visitor_of
+from marketing.views.public import frame
+from marketing.views.visitor import visitor_of
 
 
 @never_cache
@@ -24,14 +24,7 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
         campaign = public_config(slug=slug)
     except UnknownCampaign as error:
         raise Http404 from error
-    visitor = visitor_of(request)
-    context = {
-        "campaign": campaign,
-        "arm": campaign.default_arm,
-        "consent_form": None if has_chosen(request) or visitor.opts_out else ConsentForm(),
-        "consent_text": CONSENT_TEXT,
-        "plays_demo": visitor.demo_profile_id is not None,
-    }
+    context = {"campaign": campaign, "arm": campaign.default_arm, **frame(request)}
     return render(request, "marketing/experience/page.html", context)
 
 

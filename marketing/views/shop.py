@@ -15,7 +15,8 @@ from marketing.errors import UnknownVisitor
 from marketing.forms.consent import CONSENT_TEXT, ConsentForm
 from marketing.selectors.visitors import find_demo_person
 from marketing.services.tracking import choose_consent, record_order, record_view
-from marketing.views.visitor import has_chosen, play, remember_choice, remember_visitor, visitor_of
+from marketing.views.public import frame
+from marketing.views.visitor import play, remember_choice, remember_visitor, visitor_of
 from recommender.selectors import get_item, list_categories, list_items
 
 ITEMS_SHOWN = 48
@@ -30,7 +31,7 @@ def shop(request: HttpRequest) -> HttpResponse:
         "items": list_items(category=category, limit=ITEMS_SHOWN, offset=0),
         "category": category,
         "categories": list_categories(),
-        **_public(request),
+        **frame(request),
     }
     return render(request, "marketing/experience/shop.html", context)
 
@@ -47,8 +48,7 @@ def item(request: HttpRequest, item_id: str) -> HttpResponse:
     context = {
         "item": found,
         "order_id": request.GET.get("order", ""),
-        "can_buy": visitor.is_recognizable,
-        **_public(request),
+        **frame(request),
     }
     return render(request, "marketing/experience/item.html", context)
 
@@ -88,15 +88,6 @@ def be(request: HttpRequest) -> HttpResponse:
     response = redirect(_next(request))
     play(response, profile_id)
     return response
-
-
-def _public(request: HttpRequest) -> dict[str, object]:
-    visitor = visitor_of(request)
-    return {
-        "consent_form": None if has_chosen(request) or visitor.opts_out else ConsentForm(),
-        "consent_text": CONSENT_TEXT,
-        "plays_demo": visitor.demo_profile_id is not None,
-    }
 
 
 def _next(request: HttpRequest) -> str:

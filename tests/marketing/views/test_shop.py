@@ -91,6 +91,17 @@ def test_consent__privacy_signal__outweighs_a_click(client: Client) -> None:
     assert not Profile.objects.exists()
 
 
+def test_consent__refused_once__can_be_given_later_and_withdrawn_with_one_click(client: Client) -> None:
+    shop = reverse("marketing:shop")
+    client.post(reverse("marketing:consent"), {})
+    refused = client.get(shop).content.decode()
+    assert "Your choice" not in refused
+    assert "?privacy=1" in refused
+    assert "Your choice" in client.get(shop, {"privacy": "1"}).content.decode()
+    client.post(reverse("marketing:consent"), BOTH)
+    assert "Withdraw my consent" in client.get(shop).content.decode()
+
+
 @pytest.mark.parametrize(
     ("wanted", "lands"),
     [
@@ -112,7 +123,9 @@ def test_be__demo_person__plays_and_stops(client: Client) -> None:
     client.force_login(make_user(role="marketer"))
     client.post(reverse("marketing:shop-be"), {"profile": str(profile.pk), "next": "/shop/"})
     assert client.cookies[DEMO_COOKIE].value.startswith(f"{profile.pk}:")
-    assert "You are playing" in client.get(reverse("marketing:shop")).content.decode()
+    playing = client.get(reverse("marketing:shop")).content.decode()
+    assert "You are playing" in playing
+    assert "Your choice" not in playing
     client.post(reverse("marketing:shop-be"), {})
     assert client.cookies[DEMO_COOKIE].value == ""
 
