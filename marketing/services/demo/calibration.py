@@ -120,16 +120,21 @@ def _play(*, rng: np.random.Generator, shop: Shop, people: People, at: datetime,
     ids = create_profiles(rows=rows, at=begin, is_demo=True)
     experiment = create_experiment(design=_design(mark=mark, profiles=len(ids)), at=begin)
     start(experiment_key=experiment.key, at=begin)
-    personalized = writer.assign_arms(experiment_key=experiment.key, profile_ids=ids, at=begin)
-    exposed_at = microseconds(begin) + rng.integers(1, DAYS * DAY, len(ids))
+    arms = writer.assign_arms(experiment_key=experiment.key, profile_ids=ids, at=begin)
+    exposed = np.flatnonzero(arms.is_in)  # an installation may hold people out
+    personalized = arms.personalized[exposed]
+    exposed_at = microseconds(begin) + rng.integers(1, DAYS * DAY, len(exposed))
     writer.store_exposures(
-        experiment_key=experiment.key, profile_ids=ids, exposed_at=exposed_at, personalized=personalized
+        experiment_key=experiment.key,
+        profile_ids=[ids[person] for person in exposed],
+        exposed_at=exposed_at,
+        personalized=personalized,
     )
     answers = answer(
         rng=rng,
         shop=shop,
         people=people,
-        exposed=np.arange(len(ids)),
+        exposed=exposed,
         exposed_at=exposed_at,
         personalized=personalized[:, None],
         effects=(Effects(conversion=lift),),
@@ -137,11 +142,11 @@ def _play(*, rng: np.random.Generator, shop: Shop, people: People, at: datetime,
         end=microseconds(at),
         first_order=len(ids),
     )
-    earlier = _earlier_orders(rng=rng, answers=answers, people=people, exposed_at=exposed_at)
+    earlier = _earlier_orders(rng=rng, answers=answers, people=people, exposed=exposed, exposed_at=exposed_at)
     click = writer.Click(
         experiment_key=experiment.key,
         campaign=mark,
-        arm_of=dict(enumerate(np.where(personalized, PERSONALIZED, CONTROL).tolist())),
+        arm_of=dict(zip(exposed.tolist(), np.where(personalized, PERSONALIZED, CONTROL).tolist(), strict=True)),
     )
     for _ in writer.store_events(
         events=np.concatenate([earlier, answers]), shop=shop, profile_ids=ids, prefix=mark, at=at, clicks=[click]
@@ -171,16 +176,21 @@ def _design(*, mark: str, profiles: int) -> Design:
 
 
 def _earlier_orders(
-    *, rng: np.random.Generator, answers: Events, people: People, exposed_at: NDArray[np.int64]
+    *,
+    rng: np.random.Generator,
+    answers: Events,
+    people: People,
+    exposed: NDArray[np.int64],
+    exposed_at: NDArray[np.int64],
 ) -> Events:
     """Return orders of the fortnight before the exposure, more of them from people with more appetite."""
-    person = np.flatnonzero(rng.random(len(exposed_at)) < EARLIER_ORDERS * people.appetite)
-    orders = np.zeros(len(person), dtype=answers.dtype)
-    orders["kind"], orders["person"], orders["trial"] = Kind.ORDERED, person, -1
-    orders["at"] = exposed_at[person] - rng.integers(1, 13 * DAY, len(person))
-    orders["item"] = rng.integers(0, 300, len(person))
+    ordering = np.flatnonzero(rng.random(len(exposed)) < EARLIER_ORDERS * people.appetite[exposed])
+    orders = np.zeros(len(ordering), dtype=answers.dtype)
+    orders["kind"], orders["person"], orders["trial"] = Kind.ORDERED, exposed[ordering], -1
+    orders["at"] = exposed_at[ordering] - rng.integers(1, 13 * DAY, len(ordering))
+    orders["item"] = rng.integers(0, 300, len(ordering))
     orders["value"] = 50_000_000
-    orders["order"] = np.arange(len(person))
+    orders["order"] = np.arange(len(ordering))
     return orders
 
 

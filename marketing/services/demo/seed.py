@@ -214,7 +214,7 @@ def _play_season(
     exposed = np.flatnonzero(plan.first >= 0)
     units = [drawn.profile_ids[person] for person in exposed]
     campaigns: list[tuple[Trial, int, str]] = []
-    arms: list[NDArray[np.bool_]] = []
+    arms: list[writer.Arms] = []
     for trial in mine:
         meter.begin(Step.CAMPAIGNS)
         campaign = launch(
@@ -225,12 +225,13 @@ def _play_season(
         )
         campaigns.append((trial, campaign.pk, campaign.experiment_key))
         arms.append(writer.assign_arms(experiment_key=campaign.experiment_key, profile_ids=units, at=start))
-        is_logged = ~arms[-1] | (drawn.stage_rng.random(len(exposed)) >= trial.loss)
+        is_lost = arms[-1].personalized & (drawn.stage_rng.random(len(exposed)) < trial.loss)
+        is_logged = arms[-1].is_in & ~is_lost
         writer.store_exposures(
             experiment_key=campaign.experiment_key,
             profile_ids=[unit for unit, logged in zip(units, is_logged, strict=True) if logged],
             exposed_at=plan.first[exposed][is_logged],
-            personalized=arms[-1][is_logged],
+            personalized=arms[-1].personalized[is_logged],
         )
         meter.advance(REFRESH_WEIGHT)
     answers = world.answer(
@@ -239,7 +240,7 @@ def _play_season(
         people=drawn.people,
         exposed=exposed,
         exposed_at=plan.first[exposed],
-        personalized=np.stack(arms, axis=1),
+        personalized=np.stack([one.personalized for one in arms], axis=1),
         effects=tuple(trial.effects for trial in mine),
         rates=Rates(),
         end=drawn.end,
@@ -249,9 +250,11 @@ def _play_season(
         writer.Click(
             experiment_key=key,
             campaign=trial.slug,
-            arm_of=dict(zip(exposed.tolist(), np.where(arm, stage.PERSONALIZED, stage.CONTROL), strict=True)),
+            arm_of=dict(
+                zip(exposed.tolist(), np.where(one.personalized, stage.PERSONALIZED, stage.CONTROL), strict=True)
+            ),
         )
-        for (trial, _, key), arm in zip(campaigns, arms, strict=True)
+        for (trial, _, key), one in zip(campaigns, arms, strict=True)
     ]
     _store(drawn, answers, prefix=f"demo{drawn.seed}-{season}", meter=meter, clicks=clicks)
     for trial, campaign_id, key in campaigns:

@@ -126,15 +126,21 @@ def store_events(
         yield len(chunk)
 
 
-def assign_arms(*, experiment_key: str, profile_ids: Sequence[int], at: datetime) -> NDArray[np.bool_]:
-    """Return who gets the personalized arm; everybody given must be in the experiment."""
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Who is in an experiment, and who of them gets the personalized arm; people held out get what the control gets."""
+
+    is_in: NDArray[np.bool_]
+    personalized: NDArray[np.bool_]
+
+
+def assign_arms(*, experiment_key: str, profile_ids: Sequence[int], at: datetime) -> Arms:
+    """Assign people as the campaign page would."""
     units = [str(profile_id) for profile_id in profile_ids]
     assignments = assign_many(experiment_key=experiment_key, unit_type=UNIT_TYPE, unit_ids=units, attributes={}, at=at)
-    arms = [assignments[row].arm_key for row in range(len(units))]
-    strange = set(arms) - {CONTROL, PERSONALIZED}
-    if strange:
-        raise RuntimeError(f"{experiment_key} assigned {strange}")
-    return np.array([arm == PERSONALIZED for arm in arms], dtype=bool)
+    arms = np.array([assignments[row].arm_key for row in range(len(units))], dtype=object)
+    is_in = assignments.is_in
+    return Arms(is_in=is_in, personalized=is_in & (arms == PERSONALIZED))
 
 
 def store_exposures(

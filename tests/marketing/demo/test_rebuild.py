@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from experiments.selectors import get_report
+from experiments.services.holdout import held_out_units, set_holdout
 from marketing.models import Campaign, Event, Profile, Segment
 from marketing.services.demo import seed, stage, writer
 from marketing.services.demo.seed import draw_world, seed_demo
+from marketing.services.demo.stage import Season
 from tests.marketing.demo.conftest import AT, build
 
 pytestmark = pytest.mark.django_db
@@ -52,3 +57,15 @@ def test_seed__event_refused__says_so() -> None:
     chunks = writer.store_events(events=drawn.events[:5], shop=drawn.shop, profile_ids=[-1] * 20, prefix="x", at=AT)
     with pytest.raises(RuntimeError, match="there is no such profile"):
         next(chunks)
+
+
+def test_seed__holdout_in_force__exposes_nobody_who_is_held_out() -> None:
+    set_holdout(share=0.3, at=AT - timedelta(days=100))
+    drawn = build(profiles=60)
+    units = [str(pk) for pk in drawn.profile_ids]
+    held_out = held_out_units(unit_type="profile", unit_ids=units, at=AT)
+    report = get_report(experiment_key="campaign-autumn-picks")
+    assert held_out
+    assert report is not None
+    exposed = {str(pk) for pk, at in zip(drawn.profile_ids, drawn.seasons[Season.NOW].first, strict=True) if at >= 0}
+    assert report.exposed_n == len(exposed - held_out) < len(exposed)
