@@ -26,6 +26,11 @@ class Line:
         """Dots that show the depth."""
         return "· " * self.depth
 
+    @property
+    def value_text(self) -> str:
+        """The value as people write it."""
+        return ", ".join(map(str, self.value)) if isinstance(self.value, tuple) else str(self.value)
+
 
 def explain(rule: Rule, attributes: Mapping[str, Any]) -> tuple[Line, ...]:
     """The nodes of a rule from the root down, the children of each after it.

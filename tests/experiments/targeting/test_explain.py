@@ -26,6 +26,7 @@ def test_explain__tree__every_node_with_its_own_answer() -> None:
         Line(1, "not", True),
         Line(2, "lt", False, "age", 18, None),
     )
+    assert [line.value_text for line in explain(rule, {}) if line.attribute] == ["DE, AT", "18"]
     assert [line.indent for line in explain(rule, {})] == ["", "· ", "· · ", "· ", "· · "]
 
 
