@@ -15,9 +15,11 @@ from django.utils.module_loading import import_string
 
 from recommender.algorithms.als import Als
 from recommender.algorithms.base import Algorithm
+from recommender.algorithms.blend import Blend
 from recommender.algorithms.content import Content
 from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
+from recommender.algorithms.next_choice import NextChoice
 from recommender.algorithms.popularity import Popularity
 from recommender.algorithms.user_knn import UserKNN
 from recommender.errors import InvalidStrategy, UnknownAlgorithm
@@ -25,7 +27,7 @@ from recommender.errors import InvalidStrategy, UnknownAlgorithm
 if TYPE_CHECKING:
     from recommender.algorithms.base import Parameters
 
-BUILT_IN: tuple[type[Algorithm], ...] = (Popularity, UserKNN, ItemKNN, Content, Ease, Als)
+BUILT_IN: tuple[type[Algorithm], ...] = (Popularity, UserKNN, ItemKNN, Content, Ease, Als, NextChoice, Blend)
 ENTRY_POINT_GROUP = "holdout.algorithms"
 
 

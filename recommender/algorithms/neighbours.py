@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from recommender.algorithms.base import Arrays, Profile, Scores
     from recommender.dataset import Csr
 
-BLOCK_ENTRIES = 4_000_000
-"""Entries of an intermediate block of a similarity product; 4 million float32 with indices are about 32 MB."""
+BLOCK_ENTRIES = 1_000_000
+"""Entries of an intermediate block of a similarity product; a million float32 with indices are 8 MB."""
 
 
 def top_neighbours(

@@ -31,8 +31,8 @@ RANKINGS = ("support", "centred", "predicted")
 VARIANCE_FLOOR = 1e-9
 """Relative: below it a variance is a rounding residue of equal ratings, and the correlation is undefined."""
 
-BLOCK_CELLS = 4_000_000
-"""Cells of one users × users block; seven float64 arrays of this size are 224 MB at the most."""
+BLOCK_CELLS = 400_000
+"""Cells of one users × users block: a dozen float64 arrays of this size, sparse and dense, are 40 MB."""
 
 
 class UserKNN(Algorithm):
@@ -92,7 +92,7 @@ class UserKNN(Algorithm):
         result = np.full((profiles.shape[0], arrays["item_start"].size - 1), NO_SCORE, dtype=np.float32)
         for first in range(0, profiles.shape[0], step):
             block = profiles[first : first + step]
-            similarity, overlap = self._similarity(_many(arrays, block))
+            similarity, overlap = self._similarity(_many(arrays, block, moments=self.uses_ratings))
             similarity = np.where(overlap < counts, similarity, 0.0)
             for row, profile in enumerate(rows_of(block)):
                 if not profile.is_empty:
@@ -102,7 +102,7 @@ class UserKNN(Algorithm):
 
     def similarities(self, arrays: Arrays, profiles: Csr) -> NDArray[np.float64]:
         """Profiles × users, dense: for evaluation and tests of at most some thousand people at once."""
-        return self._similarity(_many(arrays, profiles))[0]
+        return self._similarity(_many(arrays, profiles, moments=self.uses_ratings))[0]
 
     def predict(self, arrays: Arrays, profile: Profile, item: int, *, neighbours: int | None = None) -> float | None:
         """r̂ for one item from the nearest people who rated it (Resnick's formula); None when nobody near did."""
@@ -200,7 +200,8 @@ def _one(arrays: Arrays, profile: Profile) -> _Sums:
     )
 
 
-def _many(arrays: Arrays, profiles: Csr) -> _Sums:
+def _many(arrays: Arrays, profiles: Csr, *, moments: bool) -> _Sums:
+    """Sums of all pairs; cosine does without the `moments` (then `n` stands in their places)."""
     from scipy.sparse import csr_matrix
 
     def filled(matrix: csr_matrix[np.float64], data: NDArray[np.floating]) -> csr_matrix[np.float64]:
@@ -216,10 +217,10 @@ def _many(arrays: Arrays, profiles: Csr) -> _Sums:
     n = (ones_x @ ones_y).toarray()
     return _Sums(
         n=n,
-        x=(x @ ones_y).toarray(),
-        y=(ones_x @ y).toarray(),
-        xx=(filled(x, x.data**2) @ ones_y).toarray(),
-        yy=(ones_x @ filled(y, y.data**2)).toarray(),
+        x=(x @ ones_y).toarray() if moments else n,
+        y=(ones_x @ y).toarray() if moments else n,
+        xx=(filled(x, x.data**2) @ ones_y).toarray() if moments else n,
+        yy=(ones_x @ filled(y, y.data**2)).toarray() if moments else n,
         xy=(x @ y).toarray(),
         norm_x=np.broadcast_to(norm_x[:, None], n.shape),
         norm_y=np.broadcast_to(arrays["user_norm"], n.shape),

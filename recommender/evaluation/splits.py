@@ -38,18 +38,22 @@ def has_real_times(dataset: Dataset) -> bool:
     return float((first == last).mean()) <= MAX_TIED_SHARE
 
 
-def temporal_per_user(dataset: Dataset, *, share: float = HELD_OUT_SHARE) -> NDArray[np.bool_]:
-    """The last ⌈share · n⌉ events of everybody with at least five."""
+def temporal_per_user(
+    dataset: Dataset, *, share: float = HELD_OUT_SHARE, min_events: int = MIN_EVENTS
+) -> NDArray[np.bool_]:
+    """The last ⌈share · n⌉ events of everybody with at least `min_events`."""
     if not has_real_times(dataset):
         raise ValueError("a temporal split needs real time stamps; use a random one and say so")
-    return _last_of_each(dataset, share)
+    return _last_of_each(dataset, share, min_events)
 
 
-def random_per_user(dataset: Dataset, *, rng: np.random.Generator, share: float = HELD_OUT_SHARE) -> NDArray[np.bool_]:
-    """⌈share · n⌉ events of everybody with at least five, drawn at random: for data without times."""
+def random_per_user(
+    dataset: Dataset, *, rng: np.random.Generator, share: float = HELD_OUT_SHARE, min_events: int = MIN_EVENTS
+) -> NDArray[np.bool_]:
+    """⌈share · n⌉ events of everybody with at least `min_events`, drawn at random: for data without times."""
     order = np.lexsort((rng.random(dataset.n_interactions), dataset.users))
     held_out = np.zeros(dataset.n_interactions, dtype=bool)
-    held_out[order] = _last_of_each(dataset, share)
+    held_out[order] = _last_of_each(dataset, share, min_events)
     return held_out
 
 
@@ -66,12 +70,12 @@ def _starts(dataset: Dataset) -> NDArray[np.int64]:
     return np.searchsorted(dataset.users, np.arange(dataset.n_users + 1)).astype(np.int64)
 
 
-def _last_of_each(dataset: Dataset, share: float) -> NDArray[np.bool_]:
+def _last_of_each(dataset: Dataset, share: float, min_events: int) -> NDArray[np.bool_]:
     if not 0 < share < 1:
         raise ValueError(f"share must lie between 0 and 1, got {share}")
     starts = _starts(dataset)
     lengths = np.diff(starts)
-    held = np.where(lengths >= MIN_EVENTS, np.ceil(share * lengths), 0).astype(np.int64)
+    held = np.where(lengths >= min_events, np.ceil(share * lengths), 0).astype(np.int64)
     place = np.arange(dataset.n_interactions) - starts[dataset.users]
     mask: NDArray[np.bool_] = place >= (lengths - held)[dataset.users]
     return mask

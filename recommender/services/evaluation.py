@@ -10,7 +10,7 @@ import numpy as np
 from recommender.algorithms.base import NO_SCORE, Algorithm, top_k_rows
 from recommender.algorithms.popularity import Popularity
 from recommender.evaluation.ranking import PerPerson, Quality, Truth, accuracy, quality
-from recommender.evaluation.splits import has_real_times, random_per_user, temporal_per_user
+from recommender.evaluation.splits import MIN_EVENTS, has_real_times, random_per_user, temporal_per_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from recommender.dataset import Csr, Dataset
 
 LIST_LENGTH = 10
-BLOCK_CELLS = 8_000_000
-"""Cells of one block of scores (float32: 32 MB)."""
+BLOCK_CELLS = 1_000_000
+"""Cells of one block of scores (float32: 4 MB, and some copies)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,13 @@ class Judged:
     quality: Quality
 
 
-def split_dataset(dataset: Dataset, *, rng: np.random.Generator) -> Split:
+def split_dataset(dataset: Dataset, *, rng: np.random.Generator, min_events: int = MIN_EVENTS) -> Split:
     """Last fifth of each person's events, by time where there is time, else at random."""
     is_temporal = has_real_times(dataset)
-    held_out = temporal_per_user(dataset) if is_temporal else random_per_user(dataset, rng=rng)
+    if is_temporal:
+        held_out = temporal_per_user(dataset, min_events=min_events)
+    else:
+        held_out = random_per_user(dataset, rng=rng, min_events=min_events)
     return split_by(dataset, held_out, is_temporal=is_temporal)
 
 
@@ -62,6 +65,17 @@ def split_by(dataset: Dataset, held_out: NDArray[np.bool_], *, is_temporal: bool
     people, start = np.unique(users, return_index=True)
     truth = Truth(start=np.append(start, users.size).astype(np.int64), items=items)
     return Split(train=train, people=people.astype(np.intp), truth=truth, is_temporal=is_temporal)
+
+
+def limited(split: Split, *, max_people: int, rng: np.random.Generator) -> Split:
+    """The same question to at most `max_people`, drawn at random."""
+    if split.people.size <= max_people:
+        return split
+    chosen = np.sort(rng.choice(split.people.size, size=max_people, replace=False))
+    sizes = split.truth.sizes
+    rows = np.repeat(np.isin(np.arange(split.people.size), chosen), sizes)
+    truth = Truth(start=np.append(0, np.cumsum(sizes[chosen])), items=split.truth.items[rows])
+    return Split(train=split.train, people=split.people[chosen], truth=truth, is_temporal=split.is_temporal)
 
 
 def profiles_for(algorithm: Algorithm, train: Dataset) -> Csr:

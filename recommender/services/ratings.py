@@ -74,6 +74,25 @@ def read_ratings(*paths: Path, items: Path | None = None, progress: Progress | N
     return builder.build(tokens=tokens)
 
 
+def find_files(path: Path) -> tuple[list[Path], Path | None]:
+    """In a folder: the files of interactions (a user and an item column, and no free tags), and the one of items.
+
+    A file stands for itself.
+    """
+    if not path.is_dir():
+        return [path], None
+    ratings, items = [], None
+    for file in sorted(path.iterdir()):
+        names = _heading(file)
+        if _is_visit_log(file) or (_has(names, "user") and _has(names, "item") and "tag" not in names):
+            ratings.append(file)
+        elif _has(names, "item") and names & {"title", "genres", "category", "tags"}:
+            items = file
+    if not ratings:
+        raise InvalidRatings(f"{path.name}: no file with a user and an item column")
+    return ratings, items
+
+
 def read_items(path: Path) -> dict[str, tuple[str, ...]]:
     """Tokens per item of a file with a heading: an id column, and any of title, genres, category, tags."""
     described: dict[str, tuple[str, ...]] = {}
@@ -98,6 +117,16 @@ def _chunks(paths: Sequence[Path]) -> Iterator[tuple[Sequence[Any], ...]]:
                     yield tuple(zip(*batch, strict=True))
         except InvalidRatings as error:
             raise InvalidRatings(f"{path.name}, {error}") from error
+
+
+def _heading(path: Path) -> set[str]:
+    with _opened(path) as file:
+        first = file.readline(10_000)
+    return {name.strip().strip('"').casefold() for name in re.split(r"::|[\t;,]", first)}
+
+
+def _has(names: set[str], kind: str) -> bool:
+    return not names.isdisjoint(COLUMNS[kind])
 
 
 def _tokens(row: Mapping[str, str], names: Mapping[str, str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from recommender.models import EventWeight, Item, ModelVersion, Strategy, Strate
 from recommender.registry import build
 from recommender.services.artefacts import write_model
 from recommender.services.catalogue import set_popularity
-from recommender.services.evaluation import Judged, Split, judge, split_dataset
+from recommender.services.evaluation import Judged, judge, limited, split_dataset
 from recommender.services.publishing import publish_model, reject_model
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _store(
 
 def _metrics(algorithm: Algorithm, dataset: Dataset, *, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
-    split = _sampled(split_dataset(dataset, rng=rng), rng) if dataset.n_interactions else None
+    split = limited(split_dataset(dataset, rng=rng), max_people=MAX_JUDGED, rng=rng) if dataset.n_interactions else None
     if split is None or split.people.size < 2:
         return {"schema": 1, "judged": 0, "note": "too few people with five events to judge the model"}
     judged = judge(algorithm, algorithm.fit(split.train, rng=np.random.default_rng(seed)), split)
@@ -226,16 +226,6 @@ def _metrics(algorithm: Algorithm, dataset: Dataset, *, seed: int) -> dict[str, 
 def _figures(judged: Judged) -> dict[str, float]:
     names = ("ndcg", "ndcg_se", "recall", "precision", "map", "mrr", "hit_rate", "coverage", "novelty", "gini")
     return {name: getattr(judged.quality, name) for name in names}
-
-
-def _sampled(split: Split, rng: np.random.Generator) -> Split:
-    if split.people.size <= MAX_JUDGED:
-        return split
-    chosen = np.sort(rng.choice(split.people.size, size=MAX_JUDGED, replace=False))
-    sizes = split.truth.sizes
-    mask = np.repeat(np.isin(np.arange(split.people.size), chosen), sizes)
-    truth = type(split.truth)(start=np.append(0, np.cumsum(sizes[chosen])), items=split.truth.items[mask])
-    return Split(train=split.train, people=split.people[chosen], truth=truth, is_temporal=split.is_temporal)
 
 
 def _current(strategy: Strategy) -> ModelVersion | None:
