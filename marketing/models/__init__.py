@@ -16,7 +16,7 @@ from marketing.models.event import (
     WriteKey,
 )
 from marketing.models.identity import Identity, Merge, ProfileAlias
-from marketing.models.message import Delivery, Link
+from marketing.models.message import Delivery, Link, OutsideCount
 from marketing.models.operation import Heartbeat, Job
 from marketing.models.profile import Profile, ProfileTrait, TraitDefinition
 from marketing.models.segment import (
@@ -47,6 +47,7 @@ __all__ = [
     "Membership",
     "MembershipEvent",
     "Merge",
+    "OutsideCount",
     "Profile",
     "ProfileAlias",
     "ProfileTrait",

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from marketing.choices import DeliveryStatus
+from marketing.choices import DeliveryStatus, Outside
 
 
 class Delivery(models.Model):
@@ -57,3 +57,22 @@ class Link(models.Model):
 
     def __str__(self) -> str:
         return self.url
+
+
+class OutsideCount(models.Model):
+    """How often a campaign's slot showed the default outside the experiment, by day and reason; it names nobody."""
+
+    campaign = models.ForeignKey("marketing.Campaign", on_delete=models.CASCADE, related_name="outside_counts")
+    day = models.DateField()
+    reason = models.CharField(max_length=20, choices=Outside.choices)
+    n = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("count of default experiences")
+        verbose_name_plural = _("counts of default experiences")
+        constraints = [
+            models.UniqueConstraint(name="marketing_outside_once", fields=["campaign", "day", "reason"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.campaign_id} {self.day} {self.reason}: {self.n}"

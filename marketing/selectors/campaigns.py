@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
-from marketing.choices import CampaignStatus
+from marketing.choices import CampaignStatus, Outside
 from marketing.errors import UnknownCampaign
 from marketing.models import Campaign, CampaignArm, ChangeLog
 
@@ -149,3 +149,18 @@ def activity(*, campaign: Campaign, limit: int = 50) -> QuerySet[ChangeLog]:
     """Return what happened to a campaign, newest first."""
     log = ChangeLog.objects.filter(object_type="campaign", object_id=str(campaign.pk)).select_related("actor")
     return log.order_by("-at", "-pk")[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideRow:
+    """How often the default was shown for one reason."""
+
+    reason: str
+    label: str
+    n: int
+
+
+def outside_counts(*, campaign: Campaign) -> list[OutsideRow]:
+    """Return how often the slot showed the default outside the experiment, by reason, the most frequent first."""
+    rows = campaign.outside_counts.values_list("reason").annotate(total=Sum("n")).order_by("-total", "reason")
+    return [OutsideRow(reason=reason, label=str(Outside(reason).label), n=total) for reason, total in rows]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from experiments.errors import ExperimentsError
 from experiments.services.assignment import Assignment, assign
 from experiments.services.exposure import ExposureRow, record_many
 from marketing.choices import Outside
+from marketing.models import OutsideCount
 from marketing.segmentation.clock import to_micros
 from marketing.selectors.campaigns import ArmConfig, CampaignConfig, public_config
 from marketing.services.audience import Person, Visitor, find_person, outside
@@ -100,13 +101,25 @@ def _expose(campaign: CampaignConfig, assignment: Assignment, unit_id: str, at: 
 def _default(
     campaign: CampaignConfig, why: Outside, visitor: Visitor, person: Person | None, at: datetime
 ) -> Experience:
-    """Return the default experience: the control's words, items for a stranger, no arm, no record."""
+    """Return the default experience: the control's words, items for a stranger, no arm, no name."""
+    _count(campaign, why, at)
     arm = campaign.default_arm
     shows_items = not visitor.suspicion and campaign.is_running
     recommendation = recommendation_for(arm, user_id="", context={}, at=at, is_logged=False) if shows_items else None
     return Experience(
         campaign=campaign, arm=arm, outside=why, is_exposed=False, person=person, recommendation=recommendation
     )
+
+
+def _count(campaign: CampaignConfig, why: Outside, at: datetime) -> None:
+    """Count a default experience without naming anybody (a person without consent leaves nothing else)."""
+    table = connection.ops.quote_name(OutsideCount._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} AS known (campaign_id, day, reason, n) VALUES (%s, %s, %s, 1) "  # noqa: S608 (a constant)
+            "ON CONFLICT (campaign_id, day, reason) DO UPDATE SET n = known.n + 1",
+            [campaign.pk, connection.ops.adapt_datefield_value(at.date()), why.value],
+        )
 
 
 def _plain(campaign: CampaignConfig, why: Outside) -> Experience:

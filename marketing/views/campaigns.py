@@ -24,7 +24,15 @@ from marketing.forms.campaigns import (
     initial_of,
 )
 from marketing.models import Campaign
-from marketing.selectors.campaigns import activity, arm_config, arms_of, get_campaign, list_campaigns, page_config
+from marketing.selectors.campaigns import (
+    activity,
+    arm_config,
+    arms_of,
+    get_campaign,
+    list_campaigns,
+    outside_counts,
+    page_config,
+)
 from marketing.selectors.dashboard import card_of, cards_of, funnel, status_counts
 from marketing.services import lifecycle
 from marketing.services.audience import reachable
@@ -120,6 +128,7 @@ def campaign_detail(request: HttpRequest, slug: str) -> HttpResponse:
         **_result(campaign),
         "arms": arms_of(campaign=campaign),
         "reach": reachable(segment_id=campaign.segment_id, purposes=tuple(campaign.consent_purposes)),
+        "outside": outside_counts(campaign=campaign),
         "activity": activity(campaign=campaign),
         "transitions": lifecycle.available(campaign=campaign),
         "checks": launch_checks(draft=draft_of(campaign=campaign)) if campaign.status == CampaignStatus.DRAFT else (),

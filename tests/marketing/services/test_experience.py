@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from experiments.services import lifecycle as experiments
 from experiments.services.privacy import export
 from marketing.choices import MergeReason, Outside, Purpose
 from marketing.errors import UnknownCampaign
-from marketing.models import Campaign
-from marketing.selectors.campaigns import clear_config_cache
+from marketing.models import Campaign, OutsideCount
+from marketing.selectors.campaigns import clear_config_cache, outside_counts
 from marketing.services import experience, lifecycle
 from marketing.services.audience import Visitor
 from marketing.services.experience import serve
@@ -88,6 +89,18 @@ def test_compliance_24__no_consent__default_outside_the_experiment_in_no_arm() -
     shown = serve(slug=campaign.slug, visitor=visitor, at=NOW)
     assert shown.outside == Outside.NO_CONSENT
     assert exposed(campaign) == 0
+
+
+def test_compliance_24__no_consent__is_counted_without_a_name() -> None:
+    campaign = make_campaign()
+    for visitor in (Visitor(), Visitor(), replace(make_visitor()[1], suspicion="bot")):
+        serve(slug=campaign.slug, visitor=visitor, at=NOW)
+    serve(slug=campaign.slug, visitor=Visitor(), at=NOW + timedelta(days=1))
+    serve(slug=campaign.slug, visitor=make_visitor()[1], at=NOW)
+    rows = outside_counts(campaign=campaign)
+    assert [(row.reason, row.n) for row in rows] == [("no_visitor", 3), ("bot", 1)]
+    assert rows[0].label == "Nobody we may recognize: no consent was given."
+    assert OutsideCount.objects.count() == 3
 
 
 def test_serve__not_in_the_segment__is_not_randomized() -> None:
