@@ -101,10 +101,14 @@ def rule_cursor() -> Iterator[CursorWrapper]:
     PostgreSQL keeps a set of ids in a hash table only if it expects it to fit into `work_mem`; if not, it looks every
     person up in the whole set.
     """
+    if connection.vendor != "postgresql":
+        # No transaction: on SQLite it would begin by taking the write lock, and a count only reads.
+        with connection.cursor() as cursor:
+            yield cursor
+        return
     with transaction.atomic(), connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL work_mem = '128MB'")
-            cursor.execute("SET LOCAL jit = off")
+        cursor.execute("SET LOCAL work_mem = '128MB'")
+        cursor.execute("SET LOCAL jit = off")
         yield cursor
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import OuterRef, Subquery, Value
@@ -13,6 +14,19 @@ from django.db.models.functions import Coalesce
 
 from marketing.choices import LawfulBasis, Purpose
 from marketing.models import Consent, Profile
+from marketing.services.bulk import insert_new
+
+COLUMNS: Final = (
+    "profile_id",
+    "purpose",
+    "granted",
+    "lawful_basis",
+    "text_version",
+    "text_sha256",
+    "source",
+    "at",
+    "evidence",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +47,22 @@ class Statement:
 @transaction.atomic
 def record_consents(*, statements: Sequence[Statement]) -> None:
     """Append the statements, and bring the profiles' copies of the e-mail consent up to date."""
-    Consent.objects.bulk_create(
+    texts = {one.text: hashlib.sha256(one.text.encode()).hexdigest() for one in statements}
+    rows = [
         (
-            Consent(
-                profile_id=one.profile_id,
-                purpose=one.purpose,
-                granted=one.granted,
-                lawful_basis=one.lawful_basis,
-                text_version=one.text_version,
-                text_sha256=hashlib.sha256(one.text.encode()).hexdigest(),
-                source=one.source,
-                at=one.at,
-                evidence=dict(one.evidence),
-            )
-            for one in statements
-        ),
-        batch_size=1_000,
-    )
+            one.profile_id,
+            one.purpose.value,
+            one.granted,
+            one.lawful_basis.value,
+            one.text_version,
+            texts[one.text],
+            one.source,
+            one.at,
+            json.dumps(dict(one.evidence)),
+        )
+        for one in statements
+    ]
+    insert_new(model=Consent, columns=COLUMNS, rows=rows, key="id")
     touched = {one.profile_id for one in statements if one.purpose == Purpose.MARKETING_EMAIL}
     refresh_marketing_ok(profile_ids=touched)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -21,8 +22,7 @@ from marketing.services.identity import merge
 from marketing.services.privacy import TABLES, erase_profile, export_profile
 from marketing.services.profiles import declare_trait
 from marketing.services.segments import refresh_segment
-from recommender.models import Slate
-from recommender.services.serving import recommend
+from recommender.models import Slate, StrategyVersion
 from recommender.services.strategies import ensure_default_strategies
 from tests.factories.experiments import make_experiment
 from tests.factories.marketing import NOW, give_consent, make_profile, make_segment, send, track
@@ -66,9 +66,24 @@ def _ann() -> Profile:
     ensure_default_strategies(at=NOW)
     for one in (ann, other):
         give_consent(one)
-        recommend(user_id=str(one.pk), k=2, strategy="popularity", context={}, at=NOW)
+        _recommend(one)
     merge(winner_id=ann.pk, loser_id=old.pk, reason=MergeReason.MANUAL, at=NOW)
     return ann
+
+
+def _recommend(profile: Profile) -> None:
+    """What serving stores; serving itself writes from a thread of its own, outside the test's transaction."""
+    version = StrategyVersion.objects.order_by("pk").first()
+    assert version is not None
+    lists: dict[str, list[Any]] = {"items": ["p1"], "scores": [1], "reasons": [], "propensities": [], "sources": []}
+    Slate.objects.create(
+        recommendation_id=uuid.uuid4(),
+        user_id=str(profile.pk),
+        strategy_version=version,
+        at=to_micros(NOW),
+        duration_us=1,
+        **lists,
+    )
 
 
 def _everything() -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from marketing.choices import MembershipCause, Purpose, TraitType
 from marketing.errors import BadRule, CannotEditSegment
@@ -315,3 +315,18 @@ def test_consent__latest_statement__decides() -> None:
         give_consent(one, purpose, granted=False, at=NOW - DAY)
 
         assert reads.matching_ids(rule=rule({"consent": purpose}), at=NOW) == [one.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_count__on_sqlite__does_not_take_the_write_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    real = transaction.Atomic.__enter__
+
+    def enter(self: transaction.Atomic) -> None:
+        begun.append("atomic")
+        real(self)
+
+    words = rule({"trait": "country", "op": "eq", "value": "DE"})
+    monkeypatch.setattr(transaction.Atomic, "__enter__", enter)
+    assert reads.count(rule=words, at=NOW).people == 0
+    assert begun == ([] if connection.vendor == "sqlite" else ["atomic"])
