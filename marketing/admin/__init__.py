@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from marketing.admin import campaigns
+from marketing.admin import campaigns, data
 
-__all__ = ["campaigns"]
+__all__ = ["campaigns", "data"]

@@ -1,0 +1,347 @@
+"""People, events, consent and segments in the admin."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from marketing import tasks
+from marketing.admin.base import ModelAdmin, RecordAdmin, RecordInline
+from marketing.errors import CannotEditSegment, CannotMerge
+from marketing.models import (
+    Activity,
+    ChangeLog,
+    Consent,
+    DeadLetter,
+    Event,
+    EventType,
+    ExchangeRate,
+    Heartbeat,
+    Identity,
+    ImportRun,
+    Job,
+    Membership,
+    MembershipEvent,
+    Merge,
+    Profile,
+    ProfileAlias,
+    ProfileTrait,
+    Segment,
+    SegmentVersion,
+    Source,
+    SpoolOffset,
+    TraitDefinition,
+    WriteKey,
+)
+from marketing.segmentation.clock import from_micros
+from marketing.selectors.profiles import find_by_identity
+from marketing.services.deadletters import replay
+from marketing.services.identity import undo_merge
+from marketing.services.segments import archive_segment
+from marketing.services.sources import issue_key, revoke_key
+
+SCOPES = ("collect",)
+
+
+class PersonSearch(RecordAdmin):
+    """Search by exactly one identity; parts of an address are not searched."""
+
+    search_help_text = _("Exactly a user id, an e-mail address or another identity.")
+    person_field = "profile"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Look the identity up by its index instead of searching the rows."""
+        if not search_term:
+            return queryset, False
+        people = [profile.pk for profile in find_by_identity(value=search_term)]
+        return queryset.filter(**{f"{self.person_field}__in": people}), False
+
+
+class IdentityInline(RecordInline):
+    model = Identity
+    fields = ("kind", "value", "created_at")
+
+
+class TraitInline(RecordInline):
+    model = ProfileTrait
+    fields = ("definition", "number", "text", "source")
+
+
+class ConsentInline(RecordInline):
+    model = Consent
+    fields = ("purpose", "granted", "lawful_basis", "text_version", "source")
+
+
+class ActivityInline(RecordInline):
+    model = Activity
+    fields = ("type", "n", "total")
+
+
+@admin.register(Profile)
+class ProfileAdmin(PersonSearch):
+    list_display = ("public_id", "email", "country", "orders_n", "marketing_ok", "is_demo", "created_at")
+    search_fields = ("identities__value",)
+    person_field = "pk"
+    raw_id_fields = ("merged_into",)
+    inlines = (IdentityInline, TraitInline, ActivityInline, ConsentInline)
+
+
+@admin.register(Identity)
+class IdentityAdmin(PersonSearch):
+    list_display = ("kind", "value", "profile", "created_at")
+    list_select_related = ("profile",)
+    search_fields = ("value",)
+
+
+@admin.register(Merge)
+class MergeAdmin(RecordAdmin):
+    list_display = ("winner", "loser", "reason", "at", "undone_at")
+    list_select_related = ("winner", "loser")
+    actions = ("undo",)
+
+    def has_undo_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change people may take them apart again."""
+        return request.user.has_perm("marketing.change_profile")
+
+    @admin.action(description=_("Take the people apart again"), permissions=["undo"])
+    def undo(self, request: HttpRequest, queryset: QuerySet[Merge]) -> None:
+        """Undo joins, the newest first."""
+        for row in queryset.order_by("-at", "-pk"):
+            try:
+                undo_merge(merge_id=row.pk, at=timezone.now())
+            except CannotMerge as error:
+                self.message_user(request, f"{row}: {error}", messages.ERROR)
+
+
+@admin.register(ProfileAlias)
+class ProfileAliasAdmin(RecordAdmin):
+    list_display = ("loser", "winner", "from_at")
+    list_select_related = ("loser", "winner")
+
+
+@admin.register(TraitDefinition)
+class TraitDefinitionAdmin(ModelAdmin):
+    list_display = ("key", "name", "type", "sensitivity")
+    search_fields = ("key", "name")
+    ordering = ("key",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: TraitDefinition | None = None) -> tuple[str, ...]:
+        """Stored values have the type of the definition: key and type stay as they were declared."""
+        return ("is_demo",) if obj is None else ("key", "type", "is_demo")
+
+
+@admin.register(ProfileTrait)
+class ProfileTraitAdmin(PersonSearch):
+    list_display = ("profile", "definition", "number", "text", "source")
+    list_select_related = ("profile", "definition", "source")
+    search_fields = ("profile__identities__value",)
+
+
+@admin.register(Source)
+class SourceAdmin(ModelAdmin):
+    list_display = ("name", "kind", "created_at", "archived_at")
+    list_filter = ("kind",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    fields = ("name", "kind")
+    actions = ("issue",)
+
+    def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
+        """Stamp a new source with the moment it was made."""
+        if not change:
+            obj.created_at = timezone.now()
+        super().save_model(request, obj, form, change)
+
+    def has_issue_permission(self, request: HttpRequest) -> bool:
+        """Whoever may add write keys may issue one."""
+        return request.user.has_perm("marketing.add_writekey")
+
+    @admin.action(description=_("Issue a write key"), permissions=["issue"])
+    def issue(self, request: HttpRequest, queryset: QuerySet[Source]) -> HttpResponse:
+        """Make a key for each source and show the secrets, this once."""
+        at = timezone.now()
+        issued = [(source, issue_key(source=source, scopes=SCOPES, at=at)[1]) for source in queryset.order_by("name")]
+        context = {
+            **self.admin_site.each_context(request),
+            "issued": issued,
+            "title": _("Write keys"),
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/marketing/issued_keys.html", context)
+
+
+@admin.register(WriteKey)
+class WriteKeyAdmin(RecordAdmin):
+    list_display = ("prefix", "source", "created_at", "last_used_at", "revoked_at")
+    list_select_related = ("source",)
+    fields = ("prefix", "source", "scopes", "created_at", "last_used_at", "revoked_at")
+    actions = ("revoke",)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change write keys may revoke them."""
+        return request.user.has_perm("marketing.change_writekey")
+
+    @admin.action(description=_("Revoke"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[WriteKey]) -> None:
+        """Make the keys useless."""
+        n = sum(revoke_key(key_id=key.pk, at=timezone.now()) for key in queryset)
+        self.message_user(request, ngettext("%(n)s key revoked.", "%(n)s keys revoked.", n) % {"n": n})
+
+
+@admin.register(EventType)
+class EventTypeAdmin(RecordAdmin):
+    list_display = ("name",)
+    search_fields = ("name__istartswith",)
+
+
+@admin.register(Event)
+class EventAdmin(PersonSearch):
+    list_display = ("pk", "moment", "type", "profile", "item", "value", "source")
+    list_select_related = ("type", "profile", "source")
+    search_fields = ("profile__identities__value",)
+
+    @admin.display(description=_("at"))
+    def moment(self, event: Event) -> datetime:
+        """Return the moment as people read it."""
+        return from_micros(event.at)
+
+
+@admin.register(Activity)
+class ActivityAdmin(PersonSearch):
+    list_display = ("profile", "type", "n", "total")
+    list_select_related = ("profile", "type")
+    search_fields = ("profile__identities__value",)
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(RecordAdmin):
+    list_display = ("at", "source", "reason", "replayed_at")
+    list_select_related = ("source",)
+    list_filter = ("source",)
+    search_fields = ("reason__istartswith",)
+    actions = ("try_again",)
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change dead letters may try them again."""
+        return request.user.has_perm("marketing.change_deadletter")
+
+    @admin.action(description=_("Try again"), permissions=["replay"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
+        """Take the messages in once more."""
+        result = replay(letter_ids=list(queryset.values_list("pk", flat=True)), at=timezone.now())
+        said = _("%(stored)s stored, %(dead)s still cannot be.")
+        self.message_user(request, said % {"stored": result.stored, "dead": result.still_dead})
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(ModelAdmin):
+    list_display = ("currency", "day", "rate")
+    list_filter = ("currency",)
+    ordering = ("-day", "currency")
+    show_full_result_count = False
+
+
+@admin.register(ImportRun)
+class ImportRunAdmin(RecordAdmin):
+    list_display = ("file_name", "kind", "next_row", "accepted", "duplicates", "rejected", "started_at", "finished_at")
+
+
+@admin.register(Consent)
+class ConsentAdmin(PersonSearch):
+    list_display = ("profile", "purpose", "granted", "lawful_basis", "text_version", "source", "moment")
+    list_select_related = ("profile",)
+    search_fields = ("profile__identities__value",)
+
+    @admin.display(description=_("at"))
+    def moment(self, consent: Consent) -> datetime:
+        """Return the moment as people read it."""
+        return from_micros(consent.at)
+
+
+class VersionInline(RecordInline):
+    model = SegmentVersion
+    fk_name = "segment"
+    fields = ("number", "rule", "created_at", "created_by")
+    ordering = ("-number",)
+
+
+@admin.register(Segment)
+class SegmentAdmin(RecordAdmin):
+    list_display = ("name", "slug", "members_n", "refreshed_at", "failed_at", "archived_at", "is_demo")
+    search_fields = ("name__istartswith", "slug__startswith")
+    inlines = (VersionInline,)
+    actions = ("refresh", "archive")
+
+    def has_edit_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change segments on the pages may do it here."""
+        return request.user.has_perm("marketing.change_segment")
+
+    @admin.action(description=_("Refresh the members"), permissions=["edit"])
+    def refresh(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
+        """Ask the worker to refresh the segments."""
+        ids = list(queryset.filter(archived_at=None).values_list("pk", flat=True))
+        for pk in ids:
+            transaction.on_commit(partial(tasks.refresh_segment.delay, pk))
+        text = ngettext("%(n)s segment is being refreshed.", "%(n)s segments are being refreshed.", len(ids))
+        self.message_user(request, text % {"n": len(ids)})
+
+    @admin.action(description=_("Archive"), permissions=["edit"])
+    def archive(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
+        """Take segments out of use; one that others refer to stays."""
+        assert isinstance(request.user, User)  # the admin lets in nobody else
+        for segment in queryset.order_by("-pk"):
+            try:
+                archive_segment(segment_id=segment.pk, at=timezone.now(), actor=request.user)
+            except CannotEditSegment as error:
+                self.message_user(request, str(error), messages.ERROR)
+
+
+@admin.register(Membership)
+class MembershipAdmin(PersonSearch):
+    list_display = ("segment", "profile", "entered_at")
+    list_select_related = ("segment", "profile")
+    list_filter = ("segment",)
+    search_fields = ("profile__identities__value",)
+
+
+@admin.register(MembershipEvent)
+class MembershipEventAdmin(PersonSearch):
+    list_display = ("segment", "profile", "change", "cause", "at")
+    list_select_related = ("segment", "profile")
+    list_filter = ("segment", "change", "cause")
+    search_fields = ("profile__identities__value",)
+
+
+@admin.register(ChangeLog)
+class ChangeLogAdmin(RecordAdmin):
+    list_display = ("at", "object_type", "object_id", "transition", "actor", "message")
+    list_select_related = ("actor",)
+    list_filter = ("object_type", "transition")
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(RecordAdmin):
+    list_display = ("name", "at")
+
+
+@admin.register(Job)
+class JobAdmin(RecordAdmin):
+    list_display = ("name", "state", "step", "done", "total", "updated_at")
+
+
+@admin.register(SpoolOffset)
+class SpoolOffsetAdmin(RecordAdmin):
+    list_display = ("segment", "offset", "updated_at")
