@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from marketing.errors import CannotTransition
-from marketing.models import Campaign, CampaignArm, Creative, Delivery, Link
+from marketing.models import Campaign, CampaignArm, Creative, Delivery, Link, OutsideCount
 from marketing.services import lifecycle
 
 if TYPE_CHECKING:
@@ -121,5 +121,14 @@ class DeliveryAdmin(_WrittenByServices, _ModelAdmin):
     list_filter = ("status",)
     list_select_related = ("campaign",)
     raw_id_fields = ("campaign", "profile")
+    ordering = ("-pk",)
+    show_full_result_count = False
+
+
+@admin.register(OutsideCount)
+class OutsideCountAdmin(_WrittenByServices, _ModelAdmin):
+    list_display = ("campaign", "day", "reason", "n")
+    list_filter = ("reason",)
+    list_select_related = ("campaign",)
     ordering = ("-pk",)
     show_full_result_count = False

@@ -17,10 +17,10 @@ def act(client: Client, name: str, *campaigns: Campaign) -> str:
     return client.post(reverse(LIST), data, follow=True).content.decode()
 
 
-@pytest.mark.parametrize("model", ["campaign", "creative", "link", "delivery"])
+@pytest.mark.parametrize("model", ["campaign", "creative", "link", "delivery", "outsidecount"])
 def test_admin__every_list__is_shown_and_nothing_can_be_added(admin_client: Client, model: str) -> None:
     make_campaign()
-    assert admin_client.get(reverse(f"admin:marketing_{model}_changelist"), {"q": "a"}).status_code == 200
+    assert admin_client.get(reverse(f"admin:marketing_{model}_changelist")).status_code == 200
     assert admin_client.get(reverse(f"admin:marketing_{model}_add")).status_code == 403
 
 
