@@ -54,7 +54,7 @@ PLANNED_LIFTS = {
     "conversion 1 %": 0.2,
     "conversion 0.2 %": 0.5,
     "revenue, σ 1": 0.2,
-    "revenue, σ 1.5": 0.3,
+    "revenue, σ 1.5": 0.2,
 }
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments.stats.decision import (
     CLEAR_SIGNALS,
@@ -226,6 +228,42 @@ def test_overall__verdicts_of_the_arms__become_one(
 ) -> None:
     decisions = {arm: Decision(verdict, (), ()) for arm, verdict in verdicts.items()}
     assert overall(decisions, {"a": 0.1}) == expected
+
+
+BOUNDS = st.one_of(st.none(), st.floats(-0.2, 0.2))
+EVIDENCE = st.builds(
+    Evidence,
+    metric=st.sampled_from(["a", "b", "c"]),
+    role=st.sampled_from(Role),
+    lower=BOUNDS,
+    upper=BOUNDS,
+    increase_is_good=st.booleans(),
+    p_value=st.one_of(st.none(), st.floats(0, 1)),
+    mde=st.one_of(st.none(), st.floats(0.01, 0.2)),
+    margin=st.one_of(st.none(), st.floats(0, 0.1)),
+    ceiling=st.one_of(st.none(), st.floats(0.01, 0.1)),
+    is_always_valid=st.booleans(),
+    is_drifting=st.booleans(),
+)
+
+
+@given(
+    evidence=st.lists(EVIDENCE, max_size=5),
+    units=st.integers(0, 30_000),
+    planned=st.one_of(st.none(), st.just(20_000)),
+    days=st.integers(0, 30),
+    rulebook=st.sampled_from([CLEAR_SIGNALS, DO_NO_HARM]),
+)
+def test_decide__any_situation__never_ships_harm_or_doubt(
+    evidence: list[Evidence], units: int, planned: int | None, days: int, rulebook: Rulebook
+) -> None:
+    decision = decide(situation(*evidence, units=units, planned_units=planned, days=days), rulebook=rulebook)
+    assert all(sentence(finding) for finding in decision.findings)
+    if decision.verdict is Verdict.SHIP:
+        signals = {signal for _, signal in decision.signals}
+        assert not signals & {Signal.HARMED, Signal.UNPROVEN, Signal.BAD}
+        assert days >= 7
+        assert Signal.GOOD in signals or rulebook is DO_NO_HARM
 
 
 def test_sentences__every_code__has_one() -> None:
