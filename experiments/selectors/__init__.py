@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.selectors.collisions import Collision, list_collisions
 from experiments.selectors.config import HoldoutConfig, clear_config_cache, get_config, list_configs, list_holdouts
 from experiments.selectors.experiments import (
     Change,
@@ -26,6 +27,7 @@ from experiments.selectors.results import (
 
 __all__ = [
     "Change",
+    "Collision",
     "ExperimentRow",
     "HoldoutConfig",
     "MetricChoice",
@@ -41,6 +43,7 @@ __all__ = [
     "get_results",
     "get_status",
     "list_changes",
+    "list_collisions",
     "list_configs",
     "list_experiments",
     "list_holdouts",

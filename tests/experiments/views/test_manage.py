@@ -13,7 +13,7 @@ from django.urls import reverse
 from experiments.models import ChangeLog, Decision, Experiment
 from experiments.services import decision
 from experiments.services.design import ArmSpec
-from tests.factories.experiments import STARTED, make_experiment
+from tests.factories.experiments import STARTED, expose, make_experiment
 
 pytestmark = pytest.mark.django_db
 
@@ -145,6 +145,15 @@ def test_transition__start_of_an_unfinished_draft__checklist_names_the_open_poin
     assert page.status_code == 200
     assert "Plan how many units" in page.content.decode()
     assert Experiment.objects.get().status == "draft"
+
+
+def test_transition__start_beside_another__says_how_many_people_they_share(analyst: Client) -> None:
+    other = make_experiment(status="running", name="Basket reminder")
+    expose(other, *map(str, range(8)))
+    experiment = make_experiment(coverage=0.5)
+    text = analyst.get(_url("transition", experiment, transition="start")).content.decode()
+    assert "Basket reminder" in text
+    assert "at most 4 of 8" in text
 
 
 def test_transition__impossible_now__said(analyst: Client) -> None:
