@@ -44,6 +44,12 @@ for task in PeriodicTask.objects.filter(task__in=["experiments.tasks.refresh_run
 """
 
 
+def write_people(file: Path) -> None:
+    """60 earlier customers who agreed to be recommended to."""
+    rows = "".join(f"customer-{number},yes,yes\n" for number in range(60))
+    file.write_text(f"user_id,consent_analytics,consent_personalization\n{rows}")
+
+
 def write_history(file: Path) -> None:
     """Behaviour of 60 earlier customers, three weeks old: what the recommenders learn from."""
     chance = random.Random(7)
@@ -53,10 +59,10 @@ def write_history(file: Path) -> None:
             taste = number % 60 % 4
             event = {
                 "event": chance.choices(["Product Viewed", "Product Added", "Order Completed"], [8, 2, 1])[0],
-                "user_id": f"customer-{number % 60}",
+                "who": f"customer-{number % 60}",
                 "product_id": f"sku-{taste + 4 * chance.randrange(ITEMS // 4)}",
                 "timestamp": (start + timedelta(minutes=7 * number)).isoformat(),
-                "value": "20",
+                "revenue": "20",
             }
             stream.write(json.dumps(event) + "\n")
 
@@ -72,7 +78,7 @@ def make_segment(page: Page, stack: Stack) -> None:
     page.get_by_label("Name", exact=True).fill("Recent lookers")
     page.get_by_label("Add a condition").select_option("event:Product Viewed")
     page.get_by_role("button", name="Add", exact=True).click()
-    page.get_by_label("In the last … days").fill("5")
+    page.get_by_label("In the last … days").fill("15")
     expect(page.locator("#count")).to_contain_text(str(PEOPLE))
     page.get_by_role("button", name="Save the segment").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Recent lookers")
@@ -115,9 +121,10 @@ def test_closed_loop__from_events_to_a_shipped_arm(
 ) -> None:
     stack.shift = -NINE_DAYS
     stack.start()
+    write_people(tmp_path / "people.csv")
     write_history(tmp_path / "history.jsonl")
-    mapping = [f"--map={column}" for column in ("event=event", "userId=user_id", "item=product_id", "at=timestamp")]
-    stack.manage("import_events", str(tmp_path / "history.jsonl"), *mapping)
+    stack.manage("import_profiles", str(tmp_path / "people.csv"))
+    stack.manage("import_events", str(tmp_path / "history.jsonl"), "--map", "who=user_id")
     stack.run(CATALOGUE)
     stack.manage("train")
     stack.run(EVERY_TWO_SECONDS)

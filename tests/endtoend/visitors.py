@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import http.client
 import http.cookiejar
 import re
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
+from typing import Any
+
+
+class FromAddress(urllib.request.HTTPHandler):
+    """Connects from an address of its own (all of 127/8 is this machine), as people do: rate limits count addresses."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._connect = functools.partial(http.client.HTTPConnection, source_address=(address, 0))
+
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(self._connect, req)
 
 
 @dataclass
@@ -18,7 +32,9 @@ class Visitor:
     cookies: http.cookiejar.CookieJar = field(default_factory=http.cookiejar.CookieJar)
 
     def __post_init__(self) -> None:
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+        self._opener = urllib.request.build_opener(
+            FromAddress(f"127.0.1.{1 + self.number % 250}"), urllib.request.HTTPCookieProcessor(self.cookies)
+        )
         self._opener.addheaders = [
             ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130 Safari/537.36")
         ]
