@@ -17,6 +17,7 @@ from marketing.services.demo import job
 from marketing.services.demo.stage import DEFAULT_LIFT
 
 WAIT: Final = 3.0  # seconds between looks whether a process that died in the middle counts as dead
+FEWEST: Final = 50  # people: with fewer a segment may be empty, and a campaign needs somebody
 TERMINATED: Final = 128 + signal.SIGTERM
 
 
@@ -37,8 +38,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["profiles"] < 1 or not -1 < options["lift"] <= 1:
-            raise CommandError("--profiles must be at least 1, --lift above −1 and at most 1.")
+        if options["profiles"] < FEWEST or not -1 < options["lift"] <= 1:
+            raise CommandError(f"--profiles must be at least {FEWEST}, --lift above −1 and at most 1.")
         signal.signal(signal.SIGTERM, _leave)
         if options["if_empty"]:
             self._finish_what_is_pending(options)

@@ -125,8 +125,8 @@ def test_pending__removal_was_interrupted__is_finished(
 def test_seed_demo__if_empty__fills_once(built: list[dict[str, Any]]) -> None:
     out = io.StringIO()
     for _ in range(2):
-        call_command("seed_demo", "--if-empty", "--profiles", "10", "--seed", "3", "--lift", "0.1", stdout=out)
-    assert [(call["seed"], call["profiles"], call["lift"]) for call in built] == [(3, 10, 0.1)]
+        call_command("seed_demo", "--if-empty", "--profiles", "70", "--seed", "3", "--lift", "0.1", stdout=out)
+    assert [(call["seed"], call["profiles"], call["lift"]) for call in built] == [(3, 70, 0.1)]
     assert out.getvalue() == "The demo world is ready.\n"
 
 
@@ -155,7 +155,7 @@ def test_seed_demo__busy__says_so(built: list[dict[str, Any]]) -> None:
         call_command("remove_demo", "--yes")
 
 
-@pytest.mark.parametrize("arguments", [("--profiles", "0"), ("--lift", "-1"), ("--lift", "1.5")])
+@pytest.mark.parametrize("arguments", [("--profiles", "49"), ("--lift", "-1"), ("--lift", "1.5")])
 def test_seed_demo__nonsense__is_refused(arguments: tuple[str, str]) -> None:
     with pytest.raises(CommandError, match="must be"):
         call_command("seed_demo", *arguments)

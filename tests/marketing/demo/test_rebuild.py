@@ -10,6 +10,7 @@ from marketing.models import Campaign, Event, Profile, Segment
 from marketing.services.demo import seed, stage, writer
 from marketing.services.demo.seed import draw_world, seed_demo
 from marketing.services.demo.stage import Season
+from recommender.errors import TrainingInProgress
 from tests.marketing.demo.conftest import AT, build
 
 pytestmark = pytest.mark.django_db
@@ -69,3 +70,12 @@ def test_seed__holdout_in_force__exposes_nobody_who_is_held_out() -> None:
     assert report is not None
     exposed = {str(pk) for pk, at in zip(drawn.profile_ids, drawn.seasons[Season.NOW].first, strict=True) if at >= 0}
     assert report.exposed_n == len(exposed - held_out) < len(exposed)
+
+
+def test_seed__schedule_trains_at_the_same_time__goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(**_options: object) -> None:
+        raise TrainingInProgress
+
+    monkeypatch.setattr(seed, "train", busy)
+    build(profiles=60)
+    assert Campaign.objects.count() == len(stage.trials(lift=0.5))
