@@ -103,6 +103,25 @@ class Dataset:
             users, items, weights = _last_of_pair(users, items, weights)
         return to_csr(users, items, weights, shape=(self.n_users, self.n_items))
 
+    def profiles(self) -> Csr:
+        """`matrix()` with each row's items in the order of their last interaction, oldest first (indices unsorted)."""
+        from scipy.sparse import csr_matrix
+
+        order = np.lexsort((self.items, self.users))  # stable: equal pairs stay in time order
+        users, items = self.users[order], self.items[order]
+        first = np.ones(users.size, dtype=bool)
+        first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+        starts = np.flatnonzero(first)
+        last = np.append(starts[1:], users.size)[: starts.size] - 1
+        weights = self.weights[order]
+        values = weights[last] if self.explicit or not starts.size else np.add.reduceat(weights, starts)
+        by_time = np.argsort(order[last])  # rows are sorted by (user, time), so places in them are too
+        start = np.searchsorted(users[last][by_time], np.arange(self.n_users + 1))
+        result: Csr = csr_matrix(
+            (values[by_time].astype(np.float32), items[last][by_time], start), shape=(self.n_users, self.n_items)
+        )
+        return result
+
     def positives(self) -> Dataset:
         """Only the interactions that count as liking, with weight 1 for ratings; implicit data is returned as it is."""
         if not self.explicit:

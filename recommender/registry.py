@@ -21,13 +21,24 @@ from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
 from recommender.algorithms.next_choice import NextChoice
 from recommender.algorithms.popularity import Popularity
+from recommender.algorithms.sequence import NextInSequence
 from recommender.algorithms.user_knn import UserKNN
 from recommender.errors import InvalidStrategy, UnknownAlgorithm
 
 if TYPE_CHECKING:
     from recommender.algorithms.base import Parameters
 
-BUILT_IN: tuple[type[Algorithm], ...] = (Popularity, UserKNN, ItemKNN, Content, Ease, Als, NextChoice, Blend)
+BUILT_IN: tuple[type[Algorithm], ...] = (
+    Popularity,
+    UserKNN,
+    ItemKNN,
+    Content,
+    Ease,
+    Als,
+    NextChoice,
+    NextInSequence,
+    Blend,
+)
 ENTRY_POINT_GROUP = "holdout.algorithms"
 
 

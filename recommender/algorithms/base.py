@@ -29,7 +29,7 @@ NO_SCORE = np.float32(-np.inf)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one user did: item indices with weights, oldest first; an index appears once."""
+    """What one user did: item indices with weights, by last event, oldest first; an index appears once."""
 
     items: NDArray[np.int32]
     weights: NDArray[np.float32]

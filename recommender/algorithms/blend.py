@@ -19,15 +19,23 @@ from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
 from recommender.algorithms.next_choice import NextChoice
 from recommender.algorithms.popularity import Popularity
+from recommender.algorithms.sequence import NextInSequence
 from recommender.algorithms.user_knn import UserKNN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from recommender.algorithms.base import Anchor, Arrays, Parameters, Scores
     from recommender.dataset import Csr, Dataset
 
-MEMBERS: tuple[type[Algorithm], ...] = (Ease, NextChoice, Als, ItemKNN, UserKNN, Content, Popularity)
+MEMBERS: tuple[type[Algorithm], ...] = (
+    Ease,
+    NextChoice,
+    NextInSequence,
+    Als,
+    ItemKNN,
+    UserKNN,
+    Content,
+    Popularity,
+)
 WEIGHT = "weight"
 
 
@@ -100,10 +108,10 @@ class Blend(Algorithm):
         total[[row.is_empty for row in rows]] = NO_SCORE
         return total
 
-    def explain(self, arrays: Arrays, profile: Profile, item: int) -> Sequence[Anchor]:
+    def explain(self, arrays: Arrays, profile: Profile, item: int) -> tuple[Anchor, ...]:
         """The words of the weightiest member that has some."""
         for member, own in sorted(self._fitted(arrays), key=lambda pair: -pair[0].weight):
-            anchors = member.algorithm.explain(own, self._profile(arrays, member, profile), item)
+            anchors = tuple(member.algorithm.explain(own, self._profile(arrays, member, profile), item))
             if anchors:
                 return anchors
         return ()
@@ -136,7 +144,7 @@ class Blend(Algorithm):
         return likes
 
 
-def _add(total: Scores, scores: Scores, weight: float, rows: Sequence[Profile]) -> None:
+def _add(total: Scores, scores: Scores, weight: float, rows: list[Profile]) -> None:
     """Adds weight · score / best of the row to `total` in place; the best is taken over items not in the profile."""
     for place, row in enumerate(rows):
         values = scores[place]

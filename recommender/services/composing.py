@@ -168,12 +168,12 @@ class SlateBuilder:
 
 
 def build_profile(model: LoadedModel, events: Iterable[RecentEvent], event_weights: Mapping[str, float]) -> Profile:
-    """Event weights summed per item the model knows, oldest item first."""
+    """Event weights summed per item the model knows, in the order of each item's last event, oldest first."""
     totals: dict[int, float] = {}
     for event in sorted(events, key=lambda event: event.at):
         index, weight = model.index_of.get(event.item_id), event_weights.get(event.event_type, 0.0)
         if index is not None and weight > 0:
-            totals[index] = totals.get(index, 0.0) + weight
+            totals[index] = totals.pop(index, 0.0) + weight
     return Profile(
         items=np.fromiter(totals, dtype=np.int32, count=len(totals)),
         weights=np.fromiter(totals.values(), dtype=np.float32, count=len(totals)),

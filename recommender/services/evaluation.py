@@ -79,8 +79,8 @@ def limited(split: Split, *, max_people: int, rng: np.random.Generator) -> Split
 
 
 def profiles_for(algorithm: Algorithm, train: Dataset) -> Csr:
-    """Profiles as this algorithm wants them: ratings, or only what was liked."""
-    return (train if algorithm.uses_ratings else train.positives()).matrix()
+    """Profiles as this algorithm wants them, oldest item first: ratings, or only what was liked."""
+    return (train if algorithm.uses_ratings else train.positives()).profiles()
 
 
 def judge(algorithm: Algorithm, arrays: Arrays, split: Split, *, k: int = LIST_LENGTH) -> Judged:

@@ -15,6 +15,7 @@ import numpy as np
 from recommender.algorithms.base import NO_SCORE, Value
 from recommender.algorithms.blend import WEIGHT
 from recommender.algorithms.ease import most_chosen
+from recommender.evaluation.splits import has_real_times
 from recommender.registry import build
 from recommender.services.evaluation import Split, judge_scores, limited, profiles_for, split_dataset
 
@@ -90,6 +91,8 @@ def candidates(dataset: Dataset) -> list[Candidate]:
     if dataset.explicit:
         found.append(Candidate("user-knn", {"similarity": "pearson", "shrinkage": 100.0, "neighbours": 40}))
         found.append(Candidate("item-knn", {"weighting": "adjusted-cosine", "neighbours": 200, "shrinkage": 50.0}))
+    if has_real_times(dataset):
+        found += [Candidate("sequence", {"window": 10, "memory": memory}) for memory in (3.0, 5.0, 20.0)]
     if any(dataset.tokens):
         found.append(Candidate("content", {}))
     if most_chosen(dataset.positives().matrix(), SMALL_CATALOGUE + 1).size <= SMALL_CATALOGUE:

@@ -98,3 +98,15 @@ def test_take__rows__same_people_and_items() -> None:
     part: Dataset = dataset.take(np.array([False, True]))
     assert part.weights.tolist() == [2.0]
     assert part.n_items == 2
+
+
+def test_profiles__repeats__each_item_at_its_last_time_with_its_total() -> None:
+    rows = [("u", "b", 1.0, 1), ("u", "a", 2.0, 2), ("u", "b", 4.0, 3), ("v", "c", 1.0, 1), ("u", "c", 8.0, 2)]
+    implicit = _added(DatasetBuilder(), rows).build()
+    profiles = implicit.profiles()
+    assert profiles.indices.tolist() == [0, 2, 1, 2]  # u: a, c, b by last time; v: c
+    assert profiles.data.tolist() == [2.0, 8.0, 5.0, 1.0]
+    assert (profiles.toarray() == implicit.matrix().toarray()).all()
+    explicit = _added(DatasetBuilder(explicit=True), rows).build()
+    assert explicit.profiles().data.tolist() == [2.0, 8.0, 4.0, 1.0]
+    assert DatasetBuilder(item_ids=["a"]).build().profiles().shape == (0, 1)

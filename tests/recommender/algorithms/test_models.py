@@ -13,7 +13,8 @@ from recommender.algorithms.blend import Blend
 from recommender.algorithms.ease import Ease, most_chosen
 from recommender.algorithms.next_choice import NextChoice
 from recommender.algorithms.popularity import Popularity
-from recommender.dataset import Dataset
+from recommender.algorithms.sequence import NextInSequence
+from recommender.dataset import Dataset, DatasetBuilder
 from tests.recommender.algorithms.conftest import world
 
 
@@ -183,3 +184,42 @@ def test_blend__member_that_says_nothing__adds_nothing(implicit_world: Dataset) 
     stranger = Profile(np.array([cold], dtype=np.int32), np.ones(1, dtype=np.float32))
     assert np.isneginf(blend.score(arrays, stranger)).all()
     assert blend.explain(arrays, stranger, 0) == ()
+
+
+def _chain(users: int, *order: str) -> Dataset:
+    builder = DatasetBuilder()
+    for user in range(users):
+        builder.add(
+            user_id=np.array([f"u{user}"] * len(order)),
+            item_id=np.array(order),
+            weight=np.ones(len(order), dtype=np.float32),
+            at=np.arange(len(order), dtype=np.int64),
+        )
+    return builder.build()
+
+
+def test_sequence__a_chain__steps_count_their_inverse_distance() -> None:
+    dataset = _chain(4, "a", "b", "c")
+    algorithm = NextInSequence({"window": 2, "shrinkage": 0.0, "memory": 1.0})
+    arrays = algorithm.fit(dataset, rng=_rng())
+    only_a = Profile(np.array([0], dtype=np.int32), np.ones(1, dtype=np.float32))
+    # four people: a → b four times at distance 1, a → c four times at distance 2, all counts 4
+    assert algorithm.score(arrays, only_a).tolist() == pytest.approx([-np.inf, 1.0, 0.5], rel=1e-3)
+    a_then_b = Profile(np.array([0, 1], dtype=np.int32), np.ones(2, dtype=np.float32))
+    assert algorithm.score(arrays, a_then_b)[2] == pytest.approx(1.0 + 0.5 * np.exp(-1), rel=1e-3)
+    b_then_a = Profile(np.array([1, 0], dtype=np.int32), np.ones(2, dtype=np.float32))
+    assert algorithm.score(arrays, b_then_a)[2] == pytest.approx(0.5 + np.exp(-1), rel=1e-3)
+
+
+def test_sequence__direction__what_came_before_is_not_next() -> None:
+    dataset = _chain(4, "a", "b")
+    algorithm = NextInSequence()
+    arrays = algorithm.fit(dataset, rng=_rng())
+    only_b = Profile(np.array([1], dtype=np.int32), np.ones(1, dtype=np.float32))
+    assert np.isneginf(algorithm.score(arrays, only_b)).all()
+
+
+@pytest.mark.parametrize("parameters", [{"window": 0}, {"memory": 0.0}])
+def test_sequence__no_window_or_memory__refused(parameters: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="sequence: window"):
+        NextInSequence(parameters)
