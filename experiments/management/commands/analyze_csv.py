@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import IO, Any, cast
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.urls import reverse
 from django.utils import timezone
 from rich.console import Console
@@ -55,6 +58,7 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=("table", "json"), default="table")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _require_tables()
         columns = Columns(
             arm=options["arm"],
             control=options["control"],
@@ -92,6 +96,18 @@ class Command(BaseCommand):
         console.print(table)
         page = reverse("experiments:experiment-detail", kwargs={"key": imported.experiment_key})
         console.print(f"Result page: {page}")
+
+
+def _require_tables() -> None:
+    """An analyst's first command in a fresh clone may be this one: an empty database is set up silently."""
+    if not connection.introspection.table_names():
+        call_command("migrate", verbosity=0, interactive=False)
+        return
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise CommandError(
+            "The database is older than this version: run manage.py migrate first.", returncode=BAD_INPUT
+        )
 
 
 def _metric(text: str) -> MetricColumn:

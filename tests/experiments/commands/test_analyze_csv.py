@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,15 @@ def test_analyze_csv__lift_that_is_undefined__is_null(folder: Path) -> None:
     found = run_json(write(folder, "\n".join(negative)), *arguments)["comparisons"][0]
     assert (found["lift"], found["lift_ci"], found["lift_p_value"]) == (None, None, None)
     assert found["effect"] is not None
+
+
+def test_analyze_csv__table_of_what_is_undefined__has_dashes(folder: Path) -> None:
+    content = PLAIN.replace(".50", "")
+    lines = [line.rsplit(",", 2) for line in content.splitlines()]
+    constant = "\n".join(
+        ",".join([head, "7" if number else spend, age]) for number, (head, spend, age) in enumerate(lines)
+    )
+    assert "(–)" in run(write(folder, constant), "--arm", "arm", "--control", "A", "--metric", "spend:mean")
 
 
 def test_analyze_csv__table__names_the_page(folder: Path) -> None:
@@ -206,13 +216,30 @@ def test_analyze_csv__metric_with_a_colon__is_a_name_unless_a_kind_follows(folde
     assert [(one["metric"], one["kind"]) for one in found["comparisons"]] == [("spend:eur", "mean"), ("bought", "mean")]
 
 
-def test_analyze_csv__as_a_process__exits_with_two_and_an_empty_standard_output(folder: Path) -> None:
-    path = write(folder)
-    command = [sys.executable, "manage.py", "analyze_csv", str(path), "--arm", "arm", "--control", "C"]
-    done = subprocess.run(
-        [*command, "--metric", "bought", "--format", "json"], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "no row has the control 'C'" in done.stderr
-    assert "Traceback" not in done.stderr
+def process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, with a data folder and a database of its own."""
+    environment = {
+        **os.environ,
+        "HOLDOUT_DATA_DIR": str(folder / "fresh"),
+        "DATABASE_URL": f"sqlite:///{folder / 'fresh.sqlite3'}",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+    }
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
+
+
+def test_analyze_csv__fresh_clone__sets_the_database_up_and_prints_only_json(folder: Path) -> None:
+    done = process(folder, "analyze_csv", str(write(folder)), *BASIC, "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["srm"]["p_value"] == 1.0
+    bad = process(folder, "analyze_csv", str(write(folder)), *BASIC[:2], "--control", "C", "--metric", "bought")
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert "no row has the control 'C'" in bad.stderr
+    assert "Traceback" not in bad.stderr
+
+
+def test_analyze_csv__older_database__asks_for_migrate(folder: Path) -> None:
+    assert process(folder, "migrate", "contenttypes", "--verbosity", "0").returncode == 0
+    done = process(folder, "analyze_csv", str(write(folder)), *BASIC)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "run manage.py migrate first" in done.stderr
