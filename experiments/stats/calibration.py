@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 
 from experiments.stats.bayes import NormalPrior, normal_posterior
+from experiments.stats.calibration_metrics import METRIC_TYPES, FixedHorizon, FixedQuantile
 from experiments.stats.calibration_tables import PROCEDURES, Row, mark, monte_carlo_error, percent
 from experiments.stats.floors import needed_events
 from experiments.stats.group_sequential import Spending, group_bounds
@@ -257,14 +258,14 @@ class SampleRatio:
         return [Row("srm", (self.name, *(percent(each, 2) for each in found), mark(holds)), holds)]
 
 
-Task = FalsePositives | PlannedPower | SampleRatio
+Task = FalsePositives | PlannedPower | SampleRatio | FixedHorizon | FixedQuantile
 
 
 def tasks(*, runs: int, seed: int) -> list[Task]:
     """Every task of the grid, each with its own seed.
 
     >>> len(tasks(runs=100, seed=1))
-    43
+    52
     """
     found: list[Task] = [
         FalsePositives(name, share, runs, seed + 1_000 * index + round(100 * share))
@@ -276,6 +277,11 @@ def tasks(*, runs: int, seed: int) -> list[Task]:
         for index, name in enumerate(METRICS)
         for scale in Scale
         for is_sequential in (True, False)
+    ]
+    found += [FixedHorizon(name, runs, seed + 300_000 + index) for index, name in enumerate(METRIC_TYPES)]
+    found += [
+        FixedQuantile(quantile, is_clustered, runs, seed + 400_000)
+        for quantile, is_clustered in ((0.5, False), (0.9, False), (0.9, True))
     ]
     designs = ((1.0, 1.0), (9.0, 1.0), (1.0, 1.0, 1.0))
     return found + [SampleRatio(weights, runs, seed + 200_000) for weights in designs]

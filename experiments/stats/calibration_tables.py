@@ -44,6 +44,10 @@ TABLES = {
         "Bayesian, no effect: share whose chance to win passes a threshold at some of 50 looks (%)",
         ("metric", "control", "flat prior, 95 %", "N(0, 0.3²), 97.5 %", "N(0, 0.05²), 97.5 %"),
     ),
+    "types": Table(
+        "Every metric type at a fixed horizon, 500 units an arm (%)",
+        ("metric", "runs", "p < 0.01", "p < 0.05", "p < 0.1", "uniformity (p)", "coverage", "holds"),
+    ),
     "power": Table(
         "At the planned effect, 50/50, power planned 80 % (%)",
         ("metric", "lift", "design", "units", "found by N*", "at the last look alone", "coverage", "holds"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.stats.calibration import METRICS, FalsePositives, PlannedPower, SampleRatio, tasks
+from experiments.stats.calibration_metrics import METRIC_TYPES, FixedHorizon, FixedQuantile, _row
 from experiments.stats.calibration_tables import TABLES, Row, mark, markdown
 from experiments.stats.sequential import Scale
 
@@ -60,6 +61,33 @@ def test_sample_ratio__healthy_experiments__alarm_rarely() -> None:
     (row,) = SampleRatio((9.0, 1.0), runs=300, seed=1).run()
     assert row.passes is True
     assert row.cells[0] == "9 : 1"
+
+
+@pytest.mark.parametrize("metric", METRIC_TYPES)
+def test_fixed_horizon__few_runs__holds_level_and_coverage(metric: str) -> None:
+    (row,) = FixedHorizon(metric, runs=600, seed=20261124).run()
+    assert row.passes is True
+    assert len(row.cells) == len(TABLES["types"].header)
+
+
+@pytest.mark.parametrize("is_clustered", [False, True])
+def test_fixed_quantile__few_runs__holds_level_and_coverage(is_clustered: bool) -> None:
+    task = FixedQuantile(0.5, is_clustered, runs=200, seed=1)
+    (row,) = task.run()
+    assert row.passes is True
+    assert row.cells[0] == task.name
+    assert task.name in task.label
+
+
+def test_fixed_horizon__p_values_that_are_not_uniform__do_not_pass() -> None:
+    bent = np.linspace(0, 1, 2_000) ** 1.2
+    bent[:100] = np.linspace(0, 0.0499, 100)  # the level is right, the rest is not
+    bent[100:] = np.maximum(bent[100:], 0.051)
+    covered = np.arange(2_000) >= 100
+    assert _row("m", bent, covered, uniform=True).passes is False
+    assert _row("m", bent, covered, uniform=False).passes is True
+    assert _row("m", np.linspace(0, 1, 2_000), covered, uniform=True).passes is True
+    assert _row("m", np.linspace(0, 1, 2_000), np.arange(2_000) >= 200, uniform=True).passes is False
 
 
 def test_tasks__the_whole_grid__is_there() -> None:
