@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from tests.conftest import CHROMIUM
 
 # Playwright's synchronous interface keeps an event loop in the thread, which Django takes for an async context.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+
+TIMEOUT = 30_000  # milliseconds; a busy machine is slow, not wrong
+expect.set_options(timeout=TIMEOUT)
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -28,7 +31,9 @@ ARGUMENTS = [
 ]
 WATCH_POLICY = """
 window.__violations = [];
-document.addEventListener('securitypolicyviolation', (e) => window.__violations.push(e.violatedDirective + ' ' + e.blockedURI));
+document.addEventListener(
+  'securitypolicyviolation', (e) => window.__violations.push(e.violatedDirective + ' ' + e.blockedURI)
+);
 """
 
 
@@ -62,7 +67,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser, live_server: LiveServer) -> Iterator[BrowserContext]:
     """A fresh profile of the browser, rooted at the live server."""
     fresh = browser.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900})
-    fresh.set_default_timeout(10_000)
+    fresh.set_default_timeout(TIMEOUT)
     yield fresh
     fresh.close()
 
