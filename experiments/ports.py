@@ -20,15 +20,23 @@ DEFINITION_SCHEMA = 1
 MICRO = 1_000_000
 EXPERIMENT_PLACEHOLDER = "$experiment"
 
-MetricKind = Literal["proportion", "mean", "count"]
 Aggregation = Literal["exists", "count", "sum"]
 
-# A proportion is a yes or no per unit, a count a number of events, a mean a sum of values.
-AGGREGATION_OF_KIND: dict[MetricKind, Aggregation] = {
-    "proportion": "exists",
-    "count": "count",
-    "mean": "sum",
-}
+
+class Gate(Protocol):
+    """Who may ask for decisions, and where goes what clients report. Whoever owns the keys implements it.
+
+    Both raise `errors.GateClosed` for a key without the right and `errors.TooManyRequests`; neither needs the
+    database to answer: decisions go on while it is down (docs/adr/0007).
+    """
+
+    def admit(self, key: str) -> None:
+        """Return if the key may ask for decisions."""
+        ...
+
+    def report(self, key: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Take in what a client reports, in the event wire's format; on disk when it returns. `OSError`: it is not."""
+        ...
 
 
 class Facts(Protocol):

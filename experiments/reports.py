@@ -160,13 +160,18 @@ class ArmReport:
 
 @dataclass(frozen=True, slots=True)
 class SrmReport:
-    """Sample-ratio check of one phase (0 = all phases together)."""
+    """Sample-ratio check of one phase (0 = all phases together).
+
+    `p_value` is the chi-square's, for one look; `any_day_p_value` holds on all days together and is
+    what blocks a verdict while an experiment runs.
+    """
 
     phase: int
     p_value: float | None
     observed: dict[str, int]
     expected: dict[str, float]
     is_mismatch: bool
+    any_day_p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from experiments.services.looks import (
     take_looks,
 )
 from experiments.services.scalars import incremental, scalar_estimate
-from experiments.services.totals import UnitTotals, ended_days, load_totals
+from experiments.services.totals import UnitTotals, ended_days, exposed_by_day, load_totals
 from experiments.services.verdict import Frame, Progress, judge, judge_guardrail
 
 ENGINE_VERSION: Final = "1"
@@ -205,7 +205,7 @@ def _metric_report(run: _Run, index: int, new_looks: list[LookValues]) -> Metric
         totals=run.totals,
         columns=run.totals.metrics[index],
         metric=metric,
-        shape=(len(run.phases), len(run.arms)),
+        shape=_shape(run),
         day_ends=run.day_ends,
         until=run.until,
     )
@@ -235,7 +235,10 @@ def _comparison(
     use, key = run.uses[index], run.arms[arm].key
     kind, alpha = use.metric.kind, run.experiment.alpha
     mature = cells.mature()
-    raw = scalar_estimate(compare_arms(mature, control=run.control, arm=arm, kind=kind, alpha=alpha))
+    # Files of finished experiments keep the documented convention, unpooled z, at any count.
+    use_exact = not run.plan.is_single_look
+    found_raw = compare_arms(mature, control=run.control, arm=arm, kind=kind, alpha=alpha, use_exact=use_exact)
+    raw = scalar_estimate(found_raw)
     adjusted = None
     if is_adjusted:
         found = compare_adjusted_arms(mature, control=run.control, arm=arm, alpha=alpha)
@@ -331,7 +334,14 @@ def _traffic(run: _Run) -> Traffic:
         multi_arm=run.totals.multi_arm,
         multi_arm_n=run.totals.multi_arm_n,
         last_exposure_at=int(run.totals.first_at.max()) if run.totals.units_n else None,
+        by_day=None
+        if run.plan.is_single_look
+        else exposed_by_day(run.totals, shape=_shape(run), day_ends=run.day_ends),
     )
+
+
+def _shape(run: _Run) -> tuple[int, int]:
+    return len(run.phases), len(run.arms)
 
 
 def _silent_metrics(run: _Run) -> list[str]:

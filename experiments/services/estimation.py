@@ -17,6 +17,7 @@ from experiments.services.totals import MetricColumns, UnitTotals
 from experiments.stats.aggregates import Aggregates, aggregate, choose_shift
 from experiments.stats.cuped import adjust
 from experiments.stats.estimates import Estimate, compare
+from experiments.stats.exact import compare_by_regime
 from experiments.stats.mean import mean_estimate
 from experiments.stats.proportion import proportion_estimate
 from experiments.stats.results import Comparison, Reason
@@ -128,9 +129,17 @@ def _integer_sums(groups: NDArray[np.int64], values: NDArray[np.int64], size: in
     return sums
 
 
-def compare_arms(cells: Cells, *, control: int, arm: int, kind: str, alpha: float) -> Comparison:
-    """One arm against control, pooled over phases; the shape is what follows phase and arm."""
+def compare_arms(
+    cells: Cells, *, control: int, arm: int, kind: str, alpha: float, use_exact: bool = False
+) -> Comparison:
+    """One arm against control, pooled over phases; the shape is what follows phase and arm.
+
+    With `use_exact`, proportions with fewer than 25 events in an arm of a single phase get the exact
+    regime's test and score intervals (`stats.exact`): Wald's are wrong there.
+    """
     c, t = cells.aggregates[:, control], cells.aggregates[:, arm]
+    if use_exact and kind == "proportion" and c.shape[0] == 1:
+        return compare_by_regime(_successes(c)[0], c.count[0], _successes(t)[0], t.count[0], alpha=alpha).comparison
     units = _units(c, t)
     pair = _pool(_estimate(c, kind), units), _pool(_estimate(t, kind), units)
     return compare(*pair, alpha=alpha, method="wald" if kind == "proportion" else "welch")
@@ -157,8 +166,11 @@ def _units(control: Aggregates, treatment: Aggregates) -> FloatArray:
 def _estimate(cells: Aggregates, kind: str) -> Estimate:
     if kind != "proportion":
         return mean_estimate(cells, "y")
-    successes = np.where(cells.count > 0, np.rint(cells.mean("y") * cells.count), 0.0)
-    return proportion_estimate(successes, cells.count)
+    return proportion_estimate(_successes(cells), cells.count)
+
+
+def _successes(cells: Aggregates) -> FloatArray:
+    return np.where(cells.count > 0, np.rint(cells.mean("y") * cells.count), 0.0)
 
 
 def _pool(estimate: Estimate, units: FloatArray) -> Estimate:

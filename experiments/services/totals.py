@@ -94,6 +94,16 @@ def ended_days(*, first_at: int, until: int, time_zone: str) -> tuple[list[date]
         day += timedelta(days=1)
 
 
+def exposed_by_day(totals: UnitTotals, *, shape: tuple[int, int], day_ends: Sequence[int]) -> NDArray[np.int64]:
+    """Units exposed by the end of each day, cumulative: days × phases × arms (`shape`)."""
+    import numpy as np
+
+    day = np.searchsorted(np.asarray(day_ends, dtype=np.int64), totals.first_at, side="right")
+    cells = (day * shape[0] + totals.phase) * shape[1] + totals.arm
+    counts = np.bincount(cells, minlength=(len(day_ends) + 1) * shape[0] * shape[1])
+    return counts.reshape(-1, *shape)[: len(day_ends)].cumsum(axis=0)
+
+
 def _integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
     import numpy as np
 

@@ -99,6 +99,7 @@ WORDS: Final = {
     "srm_mismatch": _(
         "The arms do not hold the shares that were designed (%(p_value)s): people are lost or added on the way."
     ),
+    "srm_watch": _("The shares of the arms look odd today (%(p_value)s), but over all days that can be chance."),
     "multi_arm_few": _("%(count)s people were seen in two arms (%(share)s) and are left out."),
     "multi_arm_many": _(
         "%(count)s people were seen in two arms (%(share)s): too many for leaving them out to be harmless."
@@ -160,12 +161,6 @@ def _reason(code: str) -> str:
 def moment(text: str) -> str:
     """An ISO time as date and time in the reader's form."""
     return date_format(timezone.localtime(datetime.fromisoformat(text)), MOMENT_FORMAT)
-
-
-@register.filter
-def when(text: str) -> datetime:
-    """An ISO time as a datetime, for `date` and `<time>`."""
-    return datetime.fromisoformat(text)
 
 
 @register.filter

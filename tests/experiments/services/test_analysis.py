@@ -117,6 +117,16 @@ def test_analyze__second_phase__is_checked_and_pooled_by_phase() -> None:
     assert report.verdict.outcome == "ship"
 
 
+def test_analyze__no_planned_size__takes_no_look() -> None:
+    experiment = make_world(BETTER)
+    experiment.planned_size = None
+    found = analyze(experiment=experiment, at=AT)
+    always = found.report.metrics[0].comparisons[0].always_valid
+    assert always.reason is not None
+    assert always.reason.code == "no_planned_size"
+    assert found.new_looks == ()
+
+
 def test_analyze__nobody_exposed__has_a_report_without_numbers() -> None:
     experiment = make_world(Shop({"control": 0.2, "treatment": 0.2}, units_n=0))
     report = analyze(experiment=experiment, at=AT).report

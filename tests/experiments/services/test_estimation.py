@@ -87,6 +87,18 @@ def test_compare_arms__proportion_by_hand__wald() -> None:
     assert found.at().lift == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("successes", "is_exact"), [(0, True), (24, True), (25, False)])
+def test_compare_arms__few_conversions__use_the_exact_regime(successes: int, is_exact: bool) -> None:
+    values = [1] * successes + [0] * (100 - successes) + [1] * 40 + [0] * 60
+    data = cells(values, [0] * 100 + [1] * 100).mature()
+    wald = compare_arms(data, control=0, arm=1, kind="proportion", alpha=0.05).at()
+    found = compare_arms(data, control=0, arm=1, kind="proportion", alpha=0.05, use_exact=True).at()
+    assert found.effect == wald.effect
+    assert (found.p_value != wald.p_value) is is_exact
+    mean = compare_arms(data, control=0, arm=1, kind="mean", alpha=0.05, use_exact=True).at()
+    assert mean.method == "welch"
+
+
 def test_compare_arms__phases_with_other_weights__are_pooled_by_their_units() -> None:
     # Phase 0: 10 % treated at a base of 0.2; phase 1: 90 % treated at a base of 0.8; no effect in either.
     values, arms, phases = [], [], []

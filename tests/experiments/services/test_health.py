@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from experiments.models import Experiment
@@ -50,6 +51,28 @@ def test_check_health__shares_off__blocks() -> None:
     assert not found.is_healthy
     assert found.srm.is_mismatch
     assert codes(found) == [("srm_mismatch", "bad")]
+
+
+def test_check_health__shares_off_on_one_look_of_many__only_warns() -> None:
+    # 3.9 standard errors: rare for one look, not over all days together.
+    counts = {(1, "control"): 5_195, (1, "treatment"): 4_805}
+    by_day = np.array([[[2_500, 2_500]], [[5_000, 4_800]]])
+    found = check(replace(TRAFFIC, observed=counts, by_day=by_day))
+    assert found.is_healthy
+    assert codes(found) == [("srm_watch", "warning")]
+    assert found.srm.p_value is not None
+    assert found.srm.p_value < 0.001
+    assert found.srm.any_day_p_value is not None
+    assert found.srm.any_day_p_value > 0.001
+    assert codes(check(replace(TRAFFIC, observed=counts))) == [("srm_mismatch", "bad")]
+
+
+def test_check_health__shares_off_once_on_a_day__stay_off() -> None:
+    by_day = np.array([[[3_000, 2_000]]])
+    found = check(replace(TRAFFIC, observed={(1, "control"): 5_200, (1, "treatment"): 4_800}, by_day=by_day))
+    assert not found.is_healthy
+    assert found.srm.any_day_p_value is not None
+    assert found.srm.any_day_p_value < 1e-9
 
 
 def test_check_health__weights_changed_between_phases__is_no_mismatch() -> None:
