@@ -72,6 +72,8 @@ def _say(command: BaseCommand, summary: ImportSummary) -> None:
     )
     if summary.unconverted:
         write(f"{summary.unconverted:,} amounts are held out: no exchange rate is stored for their day and currency.")
+    if summary.consents:
+        write(f"{summary.consents:,} consents recorded.")
     for name, times in sorted(summary.ignored.items()):
         write(f"{name}: left out {times:,} times (not a declared trait, or a value that does not fit).")
     if summary.rejected_file is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db.models import OuterRef, Subquery
+
 from marketing.choices import Purpose
 from marketing.models import Consent
 
@@ -19,6 +21,12 @@ def has_consent(*, profile_id: int, purpose: Purpose | str, before: int | None =
     if before is not None:
         rows = rows.filter(at__lt=before)
     return bool(rows.order_by("-at", "-id").values_list("granted", flat=True).first())
+
+
+def anybody_agreed(*, purpose: Purpose) -> bool:
+    """Tell whether there is a person whose latest statement grants the purpose."""
+    newer = Consent.objects.filter(profile=OuterRef("profile"), purpose=purpose).order_by("-at", "-id").values("pk")[:1]
+    return Consent.objects.filter(purpose=purpose, granted=True, pk=Subquery(newer)).exists()
 
 
 def consent_history(*, profile_id: int) -> list[Consent]:

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,14 +23,18 @@ from marketing.errors import CannotImport
 from marketing.models import ImportRun, TraitDefinition
 from marketing.segmentation.rules import fingerprint
 from marketing.services.files import FileRow, open_table, sha256_of
+from marketing.services.imported_consents import ImportedConsent, read_consents, store_consents
 from marketing.services.ingestion import ingest
 from marketing.services.mapping import (
     RowMapping,
     check_columns,
+    consent_fields,
     event_message,
+    first_identity,
     profile_message,
     trait_columns,
 )
+from marketing.services.messages import BadMessage
 from marketing.services.sources import ensure_source
 from marketing.services.traits import TYPED
 
@@ -50,6 +54,7 @@ class ImportSummary:
     rejected_file: Path | None
     was_finished: bool
     unconverted: int = 0
+    consents: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
 
 
@@ -115,17 +120,30 @@ class _Import:
     at: datetime
     sha256: str
     unconverted: int = 0
+    consents: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
 
     def store(self, rows: Sequence[FileRow], rejects: Rejects) -> None:
         """Store a batch: its rows, the rejected ones and the place where to go on, all or none of it."""
-        readable = [row for row in rows if row.values is not None]
-        messages = [self._message(row) for row in readable]
         run = self.run
+        problems = [(row, row.problem) for row in rows if row.values is None]
+        readable: list[FileRow] = []
+        consents: list[list[ImportedConsent]] = []
+        for row in rows:
+            try:
+                if row.values is not None:
+                    consents.append(self._consents(row, row.values))
+                    readable.append(row)
+            except BadMessage as error:
+                problems.append((row, str(error)))
+        messages = [self._message(row) for row in readable]
         with transaction.atomic():
             result = ingest(messages=messages, received_at=self.at, source=run.source, keep_rejected=False)
-            problems = [(row, row.problem) for row in rows if row.values is None]
             problems += [(readable[index], reason) for index, reason in result.rejected]
+            refused = {index for index, _ in result.rejected}
+            stated = [one for index, row in enumerate(consents) if index not in refused for one in row]
+            if stated:
+                self.consents += store_consents(stated, file_name=run.file_name)
             rejects.write(sorted(problems, key=lambda pair: pair[0].number))
             moved = ImportRun.objects.filter(pk=run.pk, next_row=run.next_row).update(
                 next_row=F("next_row") + len(rows),
@@ -139,6 +157,22 @@ class _Import:
         run.next_row += len(rows)
         self.unconverted += result.unconverted
         self.ignored.update(result.traits_ignored)
+
+    def _consents(self, row: FileRow, values: Mapping[str, Any]) -> list[ImportedConsent]:
+        if self.run.kind != ImportKind.PROFILES:
+            return []
+        fields = consent_fields(values, self.mapping)
+        identity = first_identity(values, self.mapping)
+        if not fields or identity is None:
+            return []
+        return read_consents(
+            fields,
+            identity=identity,
+            row=row.number,
+            mapping=self.mapping,
+            at=self.at,
+            file_name=self.run.file_name,
+        )
 
     def _message(self, row: FileRow) -> dict[str, Any]:
         assert row.values is not None
@@ -199,5 +233,6 @@ def _summary(
         rejected_file=rejected_file if run.rejected else None,
         was_finished=was_finished,
         unconverted=0 if work is None else work.unconverted,
+        consents=0 if work is None else work.consents,
         ignored=Counter() if work is None else work.ignored,
     )

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from marketing.choices import IdentityKind
 from marketing.errors import CannotImport
+from marketing.services.messages import normalized
 
 # Field → the identity it states, in the order of trust.
 IDENTITY_FIELDS: Final = {
@@ -21,6 +22,7 @@ IDENTITY_FIELDS: Final = {
 }
 EVENT_FIELDS: Final = ("event", "timestamp", "message_id")
 SKIP: Final = "-"
+CONSENT: Final = "consent_"  # `consent_<purpose>`, `consent_at`, `consent_text_version`
 # What other systems call these fields; a column is recognised by its name in lower case without blanks.
 KNOWN_NAMES: Final = {
     "userid": "user_id",
@@ -131,6 +133,7 @@ def profile_message(row: Mapping[str, Any], mapping: RowMapping, *, message_id: 
     email = fields.get("email")
     stated = moment_text(fields.pop("timestamp", None), mapping)
     identities = _identities(fields)
+    fields = {name: value for name, value in fields.items() if not name.startswith(CONSENT)}
     nested = fields.pop("traits", None)
     traits = {**fields, **nested} if isinstance(nested, Mapping) else fields
     return {
@@ -145,7 +148,20 @@ def profile_message(row: Mapping[str, Any], mapping: RowMapping, *, message_id: 
 def trait_columns(columns: Collection[str], mapping: RowMapping) -> list[str]:
     """Return the names that a profile file's columns have as traits."""
     fields = [mapping.field_of(column) for column in columns]
-    return [one for one in fields if one not in IDENTITY_FIELDS and one not in EVENT_FIELDS and one != SKIP]
+    known = {*IDENTITY_FIELDS, *EVENT_FIELDS, SKIP}
+    return [one for one in fields if one not in known and not one.startswith(CONSENT)]
+
+
+def first_identity(row: Mapping[str, Any], mapping: RowMapping) -> tuple[str, str] | None:
+    """Return the identity that a row is resolved by: the most trusted one that it has."""
+    listed = _identities(_fields(row, mapping))
+    return (listed[0]["kind"], normalized(listed[0]["kind"], str(listed[0]["value"]))) if listed else None
+
+
+def consent_fields(row: Mapping[str, Any], mapping: RowMapping) -> dict[str, Any]:
+    """Return what a row says about consent: purpose (or `at`, `text_version`) → value; blanks say nothing."""
+    fields = _fields(row, mapping)
+    return {name.removeprefix(CONSENT): value for name, value in fields.items() if name.startswith(CONSENT)}
 
 
 def _fields(row: Mapping[str, Any], mapping: RowMapping) -> dict[str, Any]:

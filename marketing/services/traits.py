@@ -121,7 +121,7 @@ def clean_custom(definition: TraitDefinition, value: Any) -> tuple[float | None,
             raise BadTrait(f"{definition.key} must be one of the allowed values")
         return None, text
     if definition.type == TraitType.BOOLEAN:
-        return float(_truth(definition.key, value)), None
+        return float(truth(definition.key, value)), None
     if definition.type == TraitType.DATE:
         return float(day_number(definition.key, value)), None
     return _number(definition.key, value), None
@@ -135,7 +135,8 @@ def day_number(key: str, value: Any) -> int:
         raise BadTrait(f"{key} must be a date like 2026-11-24") from error
 
 
-def _truth(key: str, value: Any) -> bool:
+def truth(key: str, value: Any) -> bool:
+    """Return a yes or no however it is written."""
     known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     text = str(value).strip().lower()
     if text not in known:

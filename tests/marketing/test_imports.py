@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from marketing.choices import ImportKind
+from marketing.choices import ImportKind, Purpose
 from marketing.errors import CannotImport
-from marketing.models import Event, Identity, ImportRun, Profile, ProfileTrait
+from marketing.models import Consent, Event, Identity, ImportRun, Profile, ProfileTrait
 from marketing.segmentation.clock import to_micros
+from marketing.selectors.consent import consent_state, has_consent
 from marketing.services import imports
+from marketing.services import mapping as mapping_module
 from marketing.services.imports import import_file, safe_cell
 from marketing.services.mapping import RowMapping
 from tests.factories.marketing import NOW
@@ -305,3 +307,76 @@ def test_import_file__naive_times_and_numbers__are_read_as_said(tmp_path: Path) 
 def test_safe_cell__formula__is_quoted(text: str) -> None:
     assert safe_cell(text) == f"'{text}"
     assert safe_cell("plain") == "plain"
+
+
+CONSENTS = """user_id,country,consent_analytics,consent_personalization,consent_at,consent_text_version
+u1,DE,yes,1,2026-05-01,7
+u2,AT,no,,,
+u3,AT,TRUE,perhaps,,
+u4,AT,0,false,2099-01-01,
+,AT,yes,yes,,
+"""
+
+
+def test_import_profiles__consents__are_recorded_once_with_where_they_come_from(tmp_path: Path) -> None:
+    file = write(tmp_path / "people.csv", CONSENTS)
+    said = command("import_profiles", str(file))
+
+    assert "5 rows: 2 stored, 0 known already, 3 rejected." in said
+    assert "3 consents recorded." in said
+    assert "Not declared" not in said
+    assert [row[1] for row in rejects(file)[1:]] == [
+        "consent_personalization must be yes or no",
+        "consent_at lies in the future",
+        "neither userId nor anonymousId",
+    ]
+    rows = Consent.objects.order_by("pk").select_related("profile")
+    assert [(row.profile.country, row.purpose, row.granted) for row in rows] == [
+        ("DE", "analytics", True),
+        ("DE", "personalization", True),
+        ("AT", "analytics", False),
+    ]
+    first = rows[0]
+    assert (first.text_version, first.lawful_basis, first.source) == ("7", "consent", "import")
+    assert first.evidence == {"file": "people.csv", "row": 1}
+    assert first.at == 1_777_593_600_000_000
+    assert rows[2].text_version == "import:people.csv"
+    assert has_consent(profile_id=first.profile_id, purpose=Purpose.ANALYTICS)
+    assert not has_consent(profile_id=first.profile_id, purpose=Purpose.ANALYTICS, before=first.at)
+
+    assert "consents recorded" not in command("import_profiles", str(file), "--again")
+    assert Consent.objects.count() == 3
+    withdrawn = write(tmp_path / "later.csv", "user_id,consent_analytics,consent_marketing_email\nu1,no,yes\n")
+    assert "2 consents recorded." in command("import_profiles", str(withdrawn))
+    assert not has_consent(profile_id=first.profile_id, purpose=Purpose.ANALYTICS)
+    assert consent_state(profile_id=first.profile_id)["marketing_email"].granted
+    assert Profile.objects.get(country="DE").marketing_ok
+
+
+def test_import_profiles__unknown_purpose__is_rejected(tmp_path: Path) -> None:
+    file = write(tmp_path / "people.csv", "user_id,consent_fun\nu1,yes\n")
+    command("import_profiles", str(file))
+
+    assert rejects(file)[1][1].startswith("there is no purpose fun")
+
+
+def test_import_events__nobody_agreed__says_that_nothing_can_be_learnt(tmp_path: Path) -> None:
+    assert "Nobody has agreed to personalization" in command("import_events", str(write(tmp_path / "a.csv", EVENTS)))
+    people = write(tmp_path / "people.csv", "user_id,consent_personalization\nu1,yes\n")
+    command("import_profiles", str(people))
+
+    assert "Nobody has agreed" not in command("import_events", str(write(tmp_path / "b.csv", EVENTS + "\n")))
+
+
+def test_import_events__amounts_without_a_rate__are_counted(tmp_path: Path) -> None:
+    file = write(tmp_path / "e.csv", "user_id,event,revenue,currency\nu1,Order Completed,5,GBP\n")
+
+    assert "1 amounts are held out" in command("import_events", str(file))
+
+
+def test_import_file__json_lines_with_endless_new_names__remembers_only_so_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mapping_module, "MOST_COLUMNS", 2)
+    rows = RowMapping()
+    assert [rows.field_of(name) for name in ("a", "User ID", "c", "c")] == ["a", "user_id", "c", "c"]

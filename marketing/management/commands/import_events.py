@@ -6,9 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from marketing.choices import ImportKind
+from marketing.choices import ImportKind, Purpose
 from marketing.errors import CannotImport
 from marketing.management.importing import BAD_INPUT, add_import_arguments, read_mapping, run_import
+from marketing.selectors.consent import anybody_agreed
 
 
 class Command(BaseCommand):
@@ -28,3 +29,8 @@ class Command(BaseCommand):
         except CannotImport as error:
             raise CommandError(str(error), returncode=BAD_INPUT) from error
         run_import(self, ImportKind.EVENTS, mapping, options)
+        if not anybody_agreed(purpose=Purpose.PERSONALIZATION):
+            self.stdout.write(
+                "Nobody has agreed to personalization: recommenders learn from nobody and no campaign that "
+                "personalizes reaches anybody. Import consents with import_profiles (column consent_personalization)."
+            )

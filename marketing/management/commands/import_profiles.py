@@ -16,7 +16,9 @@ from marketing.services.profiles import declare_trait
 class Command(BaseCommand):
     help = (
         "Import people. Columns user_id, email, crm or anonymous_id say who; every other column is a trait of its "
-        "name. Traits are declared first (in the admin or with --declare); a column without one is left out."
+        "name. Traits are declared first (in the admin or with --declare); a column without one is left out. Columns "
+        "consent_analytics, consent_personalization, consent_marketing_email and consent_profiling (yes or no; blank "
+        "says nothing) are recorded as consents, at consent_at (default: now) to the text consent_text_version."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
