@@ -1,7 +1,8 @@
 """`make run` as a new user meets it: a fresh clone, an empty pip cache, a HOME of its own.
 
-Measures the seconds from the installed packages to the first page (the demo world is still being made), those of a second
-start, and the memory of all processes together (proportional set size) until the demo world stands and afterwards.
+Measures the seconds from the installed packages to the first page (the demo world is still being made), those of a
+second start, and the memory of all processes together (proportional set size): the most while the demo world is being
+made, and after a round of every scheduled task.
 
     python benchmarks/make_run.py [--port 8123] [--keep]
 """
@@ -46,6 +47,11 @@ def memory(process: subprocess.Popen[bytes]) -> dict[str, float]:
     return found
 
 
+def described(what: str, found: dict[str, float]) -> str:
+    parts = ", ".join(f"{name} {size:.0f}" for name, size in found.items())
+    return f"{what:21} {sum(found.values()):6.0f} MB: {parts}"
+
+
 def start(folder: Path, environment: dict[str, str], port: int) -> tuple[subprocess.Popen[bytes], float]:
     """Start `make run`; return the process and the seconds to the first page."""
     began = time.monotonic()
@@ -71,6 +77,7 @@ def stop(process: subprocess.Popen[bytes]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument("--wait", type=float, default=330.0, help="seconds until the schedule has gone round once")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="holdout-fresh-"))
@@ -98,14 +105,9 @@ def main() -> None:
         if "seed_demo" not in now and time.monotonic() - began > 5:
             break
         time.sleep(0.5)
-    print(
-        f"demo world after      {time.monotonic() - began:6.1f} s more; most memory meanwhile {sum(peak.values()):.0f} MB"
-    )
-    time.sleep(45)  # some rounds of the schedule
-    steady = memory(process)
-    print(
-        f"steady memory         {sum(steady.values()):6.0f} MB: " + ", ".join(f"{k} {v:.0f}" for k, v in steady.items())
-    )
+    print(f"demo world after      {time.monotonic() - began:6.1f} s more; {described('most memory', peak)}")
+    time.sleep(options.wait)
+    print(described("steady memory", memory(process)))
     print(f"stopped in            {stop(process):6.1f} s")
     process, seconds = start(folder, environment, options.port)
     print(f"second start          {seconds:6.1f} s")
