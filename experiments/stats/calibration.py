@@ -16,7 +16,15 @@ import numpy as np
 
 from experiments.stats.bayes import NormalPrior, normal_posterior
 from experiments.stats.calibration_metrics import METRIC_TYPES, FixedHorizon, FixedQuantile
-from experiments.stats.calibration_tables import PROCEDURES, Row, mark, monte_carlo_error, percent
+from experiments.stats.calibration_tables import (
+    ALWAYS_VALID_SLACK,
+    EXACT_SLACK,
+    PROCEDURES,
+    Row,
+    mark,
+    monte_carlo_error,
+    percent,
+)
 from experiments.stats.floors import needed_events
 from experiments.stats.group_sequential import Spending, group_bounds
 from experiments.stats.power import Design, detectable_effect, sample_size
@@ -150,13 +158,13 @@ class FalsePositives:
 
     def _sequential_row(self, wins: Counter[str], refused: float) -> Row:
         worst = [max(wins[f"{name} planned"], wins[f"{name} floor"]) / self.runs for name in PROCEDURES]
-        passes = max(worst) <= ALPHA + 3 * monte_carlo_error(ALPHA, self.runs)
+        passes = max(worst) <= ALPHA + ALWAYS_VALID_SLACK * monte_carlo_error(ALPHA, self.runs)
         cells = (percent(wins["no floor"] / self.runs), *map(percent, worst), f"{100 * refused:.0f}", mark(passes))
         return Row("sequential", (self.metric, f"{self.share:.0%}", *cells), passes)
 
     def _fixed_row(self, found: FloatArray) -> Row:
         """The last looks must be 5 %; skewed values in unequal arms are reported only."""
-        slack = FIXED_TOLERANCE + 3 * monte_carlo_error(ALPHA, self.runs)
+        slack = FIXED_TOLERANCE + EXACT_SLACK * monte_carlo_error(ALPHA, self.runs)
         judged = isinstance(METRICS[self.metric], Conversion) or self.share == 0.5
         holds = bool(np.all(np.abs(found[0] - ALPHA) <= slack)) if judged else None
         cells = (self.metric, f"{self.share:.0%}", *map(percent, found.ravel()), mark(holds))
@@ -164,7 +172,7 @@ class FalsePositives:
 
     def _group_row(self, found: FloatArray) -> Row:
         """At most 5 %; nothing stops where every look is refused."""
-        holds = bool(found.max() <= ALPHA + 3 * monte_carlo_error(ALPHA, self.runs))
+        holds = bool(found.max() <= ALPHA + EXACT_SLACK * monte_carlo_error(ALPHA, self.runs))
         shown = [percent(each) if each else "refused" for each in found]
         return Row("group", (self.metric, f"{self.share:.0%}", *shown, mark(holds)), holds)
 
@@ -210,8 +218,8 @@ class PlannedPower:
         return [self._row(total, found / self.runs, last / self.runs, covered / self.runs)]
 
     def _row(self, total: int, found: float, last: float, covered: float) -> Row:
-        slack = 3 * monte_carlo_error(PLANNED_POWER, self.runs)
-        gap = 3 * monte_carlo_error(1 - ALPHA, self.runs)
+        slack = EXACT_SLACK * monte_carlo_error(PLANNED_POWER, self.runs)
+        gap = EXACT_SLACK * monte_carlo_error(1 - ALPHA, self.runs)
         holds = abs(last - PLANNED_POWER) <= POWER_TOLERANCE + slack
         if self.is_sequential:
             holds = holds and found >= POWER_FLOOR - slack and covered >= 1 - ALPHA - gap
@@ -253,7 +261,7 @@ class SampleRatio:
             naive = srm_test(counts, share).p_value.min(axis=0)
             alarms += [(lowest < SRM_THRESHOLD).sum(), (lowest < ALPHA).sum(), (naive < SRM_THRESHOLD).sum()]
         found = alarms / self.runs
-        limit = SRM_THRESHOLD + 3 * monte_carlo_error(SRM_THRESHOLD, self.runs)
+        limit = SRM_THRESHOLD + ALWAYS_VALID_SLACK * monte_carlo_error(SRM_THRESHOLD, self.runs)
         holds = bool(found[0] <= limit and found[1] <= ALPHA)
         return [Row("srm", (self.name, *(percent(each, 2) for each in found), mark(holds)), holds)]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.stats.aggregates import Aggregates, from_sums
-from experiments.stats.calibration_tables import Row, mark, monte_carlo_error, percent
+from experiments.stats.calibration_tables import EXACT_SLACK, Row, mark, monte_carlo_error, percent
 from experiments.stats.count import compare_counts
 from experiments.stats.cuped import compare_adjusted
 from experiments.stats.mean import compare_means
@@ -174,7 +174,7 @@ def _row(name: str, p_values: FloatArray, covered: BoolArray, *, uniform: bool) 
     runs = p_values.size
     levels = [float((p_values < level).mean()) for level in LEVELS]
     fit, coverage = float(stats.kstest(p_values, "uniform").pvalue), float(covered.mean())
-    slack = 3 * monte_carlo_error(0.05, runs)
+    slack = EXACT_SLACK * monte_carlo_error(0.05, runs)
     holds = (
         abs(levels[1] - 0.05) <= TOLERANCE + slack
         and abs(coverage - 0.95) <= COVERAGE_TOLERANCE + slack

@@ -14,8 +14,8 @@ from rich.progress import Progress
 
 FULL_RUNS = 20_000
 """Simulated experiments per cell: a Monte Carlo error of 0.15 points at 5 %."""
-QUICK_RUNS = 2_000
-"""For CI: half a minute on one core, a Monte Carlo error of 0.5 points."""
+QUICK_RUNS = 1_500
+"""For CI: twenty seconds of one core, a Monte Carlo error of 0.6 points."""
 SEED = 20_261_124
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 
