@@ -83,7 +83,7 @@ class _Compiler:
                 return Condition(f"p.id IN ({members})", (self.vocabulary.segments[slug],))
             case HasConsent(purpose):
                 return self._consent(purpose)
-            case Sample():
+            case _:
                 return self._sample(node)
 
     def _joined(self, children: tuple[Node, ...], word: str, empty: str) -> Condition:

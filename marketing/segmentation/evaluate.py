@@ -18,7 +18,6 @@ from marketing.segmentation.rules import (
     InSegment,
     Node,
     Not,
-    Sample,
     Trait,
 )
 from marketing.segmentation.vocabulary import (
@@ -98,7 +97,7 @@ def explain(node: Node, person: Person, *, traits: Mapping[str, TraitSpec], at: 
             return Explanation(node, slug in person.segments)
         case HasConsent(purpose):
             return Explanation(node, purpose in person.consents)
-        case Sample():
+        case _:
             return Explanation(node, person.sample_bucket in node.buckets, person.sample_bucket)
 
 

@@ -77,7 +77,8 @@ def resolve(*, messages: Sequence[Message], source_kind: str, at: datetime) -> P
     if plan.trusted:
         wanted |= {(IdentityKind.USER_ID, key[1]) for message in messages if message.is_alias for key in message.also}
     known = find(wanted)
-    plan.owner = {key: person.profile_id for key, person in known.items()}
+    for key, person in known.items():
+        plan.own(key, person.profile_id)
     joined = {plan.owner[key] for pair in pairs for key in (pair.one, pair.other) if key in plan.owner}
     plan.load_strong(joined)
     for pair in pairs:
@@ -121,6 +122,8 @@ class _Plan:
 
     trusted: bool
     owner: dict[IdentityKey, int] = field(default_factory=dict)
+    keys: dict[int, list[IdentityKey]] = field(default_factory=dict)
+    """The same the other way round."""
     strong: dict[int, set[IdentityKey]] = field(default_factory=dict)
     merges: list[tuple[int, int, MergeReason]] = field(default_factory=list)
     new: int = 0
@@ -132,6 +135,11 @@ class _Plan:
         for profile, kind, value in rows:
             if kind in STRONG_IDENTITY_KINDS:
                 self.strong.setdefault(profile, set()).add((kind, value))
+
+    def own(self, key: IdentityKey, profile: int) -> None:
+        """Note the owner of an identity."""
+        self.owner[key] = profile
+        self.keys.setdefault(profile, []).append(key)
 
     def found(self, key: IdentityKey) -> int:
         """Return the owner of an identity; an unknown one founds a profile."""
@@ -158,7 +166,7 @@ class _Plan:
             self._unite(mine, theirs, MergeReason.ALIAS if pair.is_alias else MergeReason.SIGN_IN)
 
     def _give(self, key: IdentityKey, profile: int) -> None:
-        self.owner[key] = profile
+        self.own(key, profile)
         if key[0] in STRONG_IDENTITY_KINDS:
             self.strong.setdefault(profile, set()).add(key)
 
@@ -169,9 +177,9 @@ class _Plan:
             else:
                 self.merges.append((winner, loser, reason))
         self.strong.setdefault(winner, set()).update(self.strong.pop(loser, set()))
-        for key, profile in self.owner.items():
-            if profile == loser:
-                self.owner[key] = winner
+        moved = self.keys.pop(loser, [])
+        self.owner.update(dict.fromkeys(moved, winner))
+        self.keys.setdefault(winner, []).extend(moved)
 
     @staticmethod
     def _conflict(one: set[IdentityKey], other: set[IdentityKey]) -> bool:

@@ -23,6 +23,7 @@ from marketing.models import (
     ProfileTrait,
 )
 from marketing.segmentation.clock import to_micros
+from marketing.services import resolution
 from marketing.services.identity import merge, split_identity, undo_merge
 from marketing.services.profiles import create_profile, declare_trait, set_traits
 from marketing.services.segments import refresh_segment
@@ -305,3 +306,33 @@ def test_create_profile__somebody_elses_identity__is_refused() -> None:
         make_profile(user_id="u1")
     with pytest.raises(ValueError, match="must have identities"), transaction.atomic():
         create_profile(identities=[], traits={}, at=NOW)
+
+
+def test_sign_in__new_user_with_a_new_and_a_known_device__is_the_known_profile() -> None:
+    send(track("Product Viewed", visitor="known"))
+    known = owner("anonymous", "known")
+    send(track("Product Viewed", user="u1", visitor="new"), track("Product Viewed", user="u1", visitor="known"))
+
+    assert owner("user_id", "u1") == owner("anonymous", "new") == known
+    assert Profile.objects.count() == 1
+    assert Event.objects.filter(profile=known).count() == 3
+
+
+def test_identity__made_by_another_process_meanwhile__is_used_and_leaves_no_orphan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = resolution.find
+    looks: list[int] = []
+
+    def late(keys: Any) -> Any:
+        """The first look finds nothing, because the other process has not committed yet."""
+        looks.append(1)
+        return {} if len(looks) == 1 else real(keys)
+
+    profile = make_profile(user_id="u1")
+    monkeypatch.setattr(resolution, "find", late)
+    send(track("Product Viewed", user="u1"), track("Product Viewed", user="u2"))
+
+    assert Event.objects.filter(profile=profile).count() == 1
+    assert Profile.objects.count() == 2
+    assert len(looks) == 2

@@ -317,6 +317,12 @@ def test_consent__latest_statement__decides() -> None:
         assert reads.matching_ids(rule=rule({"consent": purpose}), at=NOW) == [one.pk]
 
 
+def test_create_segment__refers_to_its_own_name__is_refused() -> None:
+    make_segment(EVERYBODY, slug="buyers")
+    with pytest.raises(BadRule, match="cannot refer to itself"):
+        create_segment(slug="buyers", name="x", rule=rule({"in_segment": "buyers"}), at=NOW)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_count__on_sqlite__does_not_take_the_write_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
