@@ -13,13 +13,19 @@ django_application = get_wsgi_application()
 
 # Settings must be configured before these are imported.
 from config.checks import refuse_unsafe_settings  # noqa: E402
+from experiments.wire.decide import Decide, is_decision  # noqa: E402
 from marketing.wire.collect import ENDPOINTS, collect  # noqa: E402
+from marketing.wire.gate import ClientGate  # noqa: E402
 
 refuse_unsafe_settings()
+decide = Decide(ClientGate())
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Dispatch one request."""
-    if environ["PATH_INFO"] in ENDPOINTS:
+    path: str = environ["PATH_INFO"]
+    if path in ENDPOINTS:
         return collect(environ, start_response)
+    if is_decision(path):
+        return decide(environ, start_response)
     return django_application(environ, start_response)

@@ -50,3 +50,15 @@ class CannotTransition(ExperimentsError):
 
 class CannotImport(ExperimentsError):
     """A file cannot become an experiment; the message names line and column where there is one."""
+
+
+class GateClosed(ExperimentsError):
+    """The key may not ask for this: it is unknown, revoked, or lacks the scope."""
+
+
+class TooManyRequests(ExperimentsError):
+    """The key has used up what it may ask for now, or what it reports cannot be taken in now."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Ask again in {seconds} seconds.")
+        self.seconds = seconds

@@ -16,6 +16,13 @@ class SourceKind(models.TextChoices):
     DEMO = "demo", _("demo world")
 
 
+class KeyScope(models.TextChoices):
+    """What a key of a source may do. A browser's key is public: neither lets anybody read people or results."""
+
+    WRITE = "write", _("send events")
+    DECIDE = "decide", _("ask for arms")
+
+
 class IdentityKind(models.TextChoices):
     ANONYMOUS = "anonymous", _("anonymous visitor")
     USER_ID = "user_id", _("user id")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import connection
 from django.db.models import F
 
+from experiments.selectors import unit_types
 from experiments.services.facts import DatabaseFacts
 from marketing.choices import Purpose
-from marketing.models import Event, EventType, ProfileAlias
+from marketing.models import Event, EventType, Identity, ProfileAlias
 from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES
 from recommender.ports import InteractionChunk, RecentEvent
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 ORDER: Final = "Order Completed"
 REFUND: Final = "Order Refunded"
+PROFILE: Final = "profile"
 CHUNK: Final = 100_000
 
 
@@ -35,7 +37,15 @@ class EventFacts(DatabaseFacts):
         import ibis
 
         seen = super().exposures(experiment_key=experiment_key)
-        seen = seen.mutate(unit=seen.unit.cast("int64"))
+        kind = unit_types(experiment_keys=[experiment_key]).get(experiment_key, PROFILE)
+        if kind == PROFILE:
+            seen = seen.mutate(unit=seen.unit.cast("int64"))
+        else:
+            # Clients name their units by an identity of the person.
+            columns = {"kind": "string", "value": "string", "profile_id": "int64"}
+            identity = ibis.table(columns, name=Identity._meta.db_table)
+            owned = seen.join(identity, (identity.kind == kind) & (identity.value == seen.unit))
+            seen = owned.select(unit=owned.profile_id, arm=owned.arm, phase=owned.phase, first_at=owned.first_at)
         alias = ibis.table({"loser_id": "int64", "winner_id": "int64"}, name=ProfileAlias._meta.db_table)
         joined = seen.left_join(alias, seen.unit == alias.loser_id)
         return joined.select(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.selectors.clients import left_out_reason, unit_types
 from experiments.selectors.collisions import Collision, list_collisions
 from experiments.selectors.config import HoldoutConfig, clear_config_cache, get_config, list_configs, list_holdouts
 from experiments.selectors.experiments import (
@@ -42,6 +43,7 @@ __all__ = [
     "get_reports",
     "get_results",
     "get_status",
+    "left_out_reason",
     "list_changes",
     "list_collisions",
     "list_configs",
@@ -49,4 +51,5 @@ __all__ = [
     "list_holdouts",
     "list_metrics",
     "list_unit_exposures",
+    "unit_types",
 ]

@@ -30,6 +30,9 @@ class WriteKey(models.Model):
     prefix = models.CharField(max_length=12)
     sha256 = models.CharField(max_length=64, unique=True)
     scopes = models.JSONField(default=list)
+    rate_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text=_("Requests a minute to one server process; empty: no limit.")
+    )
     created_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from experiments.selectors import unit_types
 from experiments.services.exposure import ExposureRow, record_many
 from marketing.choices import IdentityKind
 from marketing.models import DeadLetter, Event, EventType, Source
@@ -192,15 +193,18 @@ def _store_events(good: Sequence[tuple[int, Message]], batch: _Batch) -> None:
 
 
 def _store_exposures(exposed: Sequence[Message], batch: _Batch) -> None:
-    recorded = record_many(rows=[_exposure_row(message, batch.person(message), batch.source) for message in exposed])
+    kinds = unit_types(experiment_keys={str(message.props.get("experiment_id", "")) for message in exposed})
+    recorded = record_many(
+        rows=[_exposure_row(message, batch.person(message), batch.source, kinds) for message in exposed]
+    )
     batch.result.exposures += recorded.accepted
     batch.result.exposures_rejected.update(row.reason for row in recorded.rejected)
 
 
-def _exposure_row(message: Message, person: Person, source: Source) -> ExposureRow:
-    """Read `Experiment Viewed`: key, arm and (of experiments on other units than profiles) whose id it is."""
+def _exposure_row(message: Message, person: Person, source: Source, kinds: Mapping[str, str]) -> ExposureRow:
+    """Read `Experiment Viewed`: key and arm; whose id it is says the experiment, unless the client does."""
     props = message.props
-    unit_type = str(props.get("unit_type") or "profile")
+    unit_type = str(props.get("unit_type") or kinds.get(str(props.get("experiment_id", "")), "profile"))
     unit_id = str(person.profile_id)
     if unit_type == IdentityKind.ANONYMOUS:
         known = (message.identity, *message.also)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import uuid_utils
 from django.conf import settings
 
+from marketing.choices import KeyScope
 from marketing.spooling import reader
 from marketing.spooling.writer import SpoolFull, SpoolWriter
 from marketing.wire.keys import WriteKeys
@@ -108,13 +109,16 @@ def _answer(environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:
     payload = _parsed(text)
     kind = ENDPOINTS[environ["PATH_INFO"]]
     _check_shape(payload, kind)
-    source = here.keys.source_of(_secret(environ, payload))
-    if source is None:
+    key = here.keys.find(_secret(environ, payload), KeyScope.WRITE)
+    if key is None:
         raise Refused("401 Unauthorized", "unknown write key")
+    wait = here.keys.wait(key)
+    if wait:
+        raise Refused("429 Too Many Requests", "too many requests with this key", [("Retry-After", str(wait))])
     if here.is_full():
         raise Refused("429 Too Many Requests", "the backlog is full, send again later", [("Retry-After", RETRY_AFTER)])
     try:
-        here.writer.write(_line(source=source, kind=kind, text=text))
+        here.writer.write(spool_line(source=key.source_id, kind=kind, text=text))
     except SpoolFull as error:
         raise Refused("503 Service Unavailable", "nothing was stored", [("Retry-After", RETRY_AFTER)]) from error
     return "200 OK", [], b'{"success":true}'
@@ -179,8 +183,8 @@ def _secret(environ: Environ, payload: dict[str, Any]) -> str:
     return key if isinstance(key, str) and key.isascii() else ""
 
 
-def _line(*, source: int, kind: str, text: str) -> bytes:
-    """Return the spool's line: the body as it came (a raw line break in JSON is only white space) in an envelope."""
+def spool_line(*, source: int, kind: str, text: str) -> bytes:
+    """Return a line of the spool: the body as it came (a raw line break in JSON is only white space) in an envelope."""
     body = text.replace("\n", " ").replace("\r", " ")
     envelope = f'{{"id":"{uuid_utils.uuid7()}","at":{time.time_ns() // 1000},"source":{source},"kind":"{kind}","body":'
     return f"{envelope}{body}}}\n".encode()

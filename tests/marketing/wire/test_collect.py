@@ -170,6 +170,18 @@ def test_key__revoked__is_refused_once_the_memory_is_stale(
     assert post("/v1/track", MESSAGE)[0] == 401
 
 
+def test_key__without_the_scope__is_401(collector: wire.Collector) -> None:
+    WriteKey.objects.update(scopes=["decide"])
+    assert post("/v1/track", MESSAGE)[0] == 401
+
+
+def test_key__above_its_rate_limit__waits(collector: wire.Collector) -> None:
+    WriteKey.objects.update(rate_limit=2)
+    assert [post("/v1/track", MESSAGE)[0] for _ in range(3)] == [200, 200, 429]
+    status, answer, headers = post("/v1/track", MESSAGE)
+    assert (status, answer["success"], headers["Retry-After"]) == (429, False, "30")
+
+
 def test_key__database_down__last_known_keys_stay(collector: wire.Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     assert post("/v1/track", MESSAGE)[0] == 200
 

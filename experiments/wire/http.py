@@ -1,0 +1,84 @@
+"""The little of HTTP that the wires need: a bounded JSON body in, an answer with CORS headers out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+Environ = dict[str, Any]
+
+MOST_BYTES: Final = 65_536
+"""Of one request: a context is a few hundred bytes, a page's worth of tracked events a few thousand."""
+RETRY_AFTER: Final = "30"
+WITHOUT_BODY: Final = ("204", "304")
+JSON_TYPE: Final = ("Content-Type", "application/json")
+CORS: Final = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", "etag, retry-after"),
+)
+PREFLIGHT: Final = (
+    ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
+    ("Access-Control-Allow-Headers", "authorization, content-type, if-none-match, x-api-key"),
+    ("Access-Control-Max-Age", "86400"),
+)
+
+encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Answer(NamedTuple):
+    """A status line, a body and headers beyond those that every answer has."""
+
+    status: str
+    body: bytes
+    headers: Sequence[tuple[str, str]] = ()
+
+
+class Refused(Exception):
+    """The request cannot be answered; `code` is the protocol's word for why."""
+
+    def __init__(self, status: str, code: str, details: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(details)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+
+def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
+    """Hand an answer to the server."""
+    headers = [*CORS, *answer.headers]
+    if not answer.status.startswith(WITHOUT_BODY):
+        headers += [JSON_TYPE, ("Content-Length", str(len(answer.body)))]
+    start_response(answer.status, headers)
+    return [answer.body]
+
+
+def json_body(environ: Environ, *, most_bytes: int = MOST_BYTES) -> Any:
+    """Return the decoded body; the Content-Type is not looked at, browsers send text/plain to avoid a preflight."""
+    try:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        raise Refused("400 Bad Request", "PARSE_ERROR", "Content-Length is not a number") from None
+    if length > most_bytes:
+        raise Refused("413 Content Too Large", "GENERAL", f"a body may have {most_bytes} bytes")
+    raw: bytes = environ["wsgi.input"].read(length if length > 0 else most_bytes + 1)
+    if len(raw) > most_bytes:
+        raise Refused("413 Content Too Large", "GENERAL", f"a body may have {most_bytes} bytes")
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise Refused("400 Bad Request", "PARSE_ERROR", "the body is not JSON") from None
+
+
+def bearer_key(environ: Environ) -> str:
+    """Return the key of a request's headers: `Authorization: Bearer …` or `X-API-Key`; empty if there is none."""
+    scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    key: str = given.strip() if scheme.lower() == "bearer" else environ.get("HTTP_X_API_KEY", "")
+    return key
+
+
+def is_known(environ: Environ, etag: str) -> bool:
+    """Whether the client already holds the representation with this ETag."""
+    given = environ.get("HTTP_IF_NONE_MATCH", "")
+    return bool(given) and any(known.strip().removeprefix("W/") == etag for known in given.split(","))

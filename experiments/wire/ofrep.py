@@ -1,0 +1,111 @@
+"""OFREP 0.3, the OpenFeature Remote Evaluation Protocol: one flag, or all of them with an ETag."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from experiments.choices import AssignmentReason
+from experiments.selectors.clients import is_for_clients
+from experiments.selectors.config import ExperimentConfig, list_configs
+from experiments.services.assignment import Assignment
+from experiments.targeting.tree import EVERYONE
+from experiments.wire.evaluation import evaluate, is_usable, unit_of
+from experiments.wire.http import Answer, Environ, Refused, encode, is_known, json_body
+
+PATH: Final = "/ofrep/v1/evaluate/flags"
+CODE_DEFAULT: Final = "code-default"
+"""The variant of an answer without a value: the client serves what its code names as the default."""
+_IN: Final = frozenset({AssignmentReason.SPLIT, AssignmentReason.STICKY})
+_OFF: Final = frozenset({AssignmentReason.STOPPED, AssignmentReason.PAUSED, AssignmentReason.NOT_STARTED})
+
+
+def evaluate_one(environ: Environ, flag: str, *, at: datetime) -> Answer:
+    """Answer `POST …/flags/{key}`."""
+    try:
+        context = _context(environ)
+        targeting_key = _targeting_key(context)
+        return Answer("200 OK", encode(_evaluated(_config(flag), targeting_key, context, at)).encode())
+    except Refused as refused:
+        return refusal(refused, flag=flag)
+
+
+def evaluate_all(environ: Environ, *, at: datetime) -> Answer:
+    """Answer `POST …/flags`; 304 where the client holds the same evaluation already."""
+    try:
+        context = _context(environ)
+        targeting_key = _targeting_key(context)
+    except Refused as refused:
+        return refusal(refused)
+    configs = list_configs()
+    flags = [
+        _evaluated(configs[key], targeting_key, context, at) for key in sorted(configs) if is_for_clients(configs[key])
+    ]
+    body = encode({"flags": flags}).encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    if is_known(environ, etag):
+        return Answer("304 Not Modified", b"", (("ETag", etag),))
+    return Answer("200 OK", body, (("ETag", etag),))
+
+
+def refusal(refused: Refused, *, flag: str = "") -> Answer:
+    """Return an error in the protocol's form."""
+    body = {"errorCode": refused.code, "errorDetails": str(refused)}
+    return Answer(refused.status, encode({"key": flag, **body} if flag else body).encode(), refused.headers)
+
+
+def _config(flag: str) -> ExperimentConfig:
+    config = list_configs().get(flag)
+    if config is None or not is_for_clients(config):
+        raise Refused("404 Not Found", "FLAG_NOT_FOUND", f"there is no flag {flag!r}")
+    return config
+
+
+def _context(environ: Environ) -> Mapping[str, Any]:
+    body = json_body(environ)
+    context = body.get("context") if isinstance(body, dict) else None
+    if context is None:
+        raise Refused("400 Bad Request", "TARGETING_KEY_MISSING", "context.targetingKey is missing")
+    if not isinstance(context, dict):
+        raise Refused("400 Bad Request", "INVALID_CONTEXT", "context must be an object")
+    return context
+
+
+def _targeting_key(context: Mapping[str, Any]) -> str:
+    key = context.get("targetingKey")
+    if key is None or key == "":
+        raise Refused("400 Bad Request", "TARGETING_KEY_MISSING", "context.targetingKey is missing")
+    if not isinstance(key, str) or not is_usable(key):
+        raise Refused("400 Bad Request", "INVALID_CONTEXT", "context.targetingKey must be a text of 200 characters")
+    return key
+
+
+def _evaluated(
+    config: ExperimentConfig, targeting_key: str, context: Mapping[str, Any], at: datetime
+) -> dict[str, Any]:
+    unit_id = unit_of(config, context, default=targeting_key)
+    assignment = evaluate(config, unit_id=unit_id, attributes=context, at=at)
+    metadata: dict[str, Any] = {
+        "experiment": config.key,
+        "unitType": config.unit_type,
+        "inExperiment": assignment.is_in,
+        "reason": str(assignment.reason),
+    }
+    if assignment.phase is not None:
+        metadata["phase"] = assignment.phase
+    answer = {"key": config.key, "reason": _reason(config, assignment), "metadata": metadata}
+    if assignment.arm_key is None:
+        return answer | {"variant": CODE_DEFAULT}
+    return answer | {"variant": assignment.arm_key, "value": assignment.payload}
+
+
+def _reason(config: ExperimentConfig, assignment: Assignment) -> str:
+    """The protocol's word for an assignment's reason."""
+    reason = assignment.reason
+    if reason in _IN:
+        return "SPLIT"
+    if reason == AssignmentReason.SHIPPED:
+        return "STATIC" if config.phases[-1].rule == EVERYONE else "TARGETING_MATCH"
+    return "DISABLED" if reason in _OFF else "UNKNOWN"

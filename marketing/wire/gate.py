@@ -1,0 +1,39 @@
+"""The gate of `experiments.wire`: keys of sources open it, and what clients report joins the events in the spool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from experiments.errors import GateClosed, TooManyRequests
+from marketing.choices import KeyScope
+from marketing.wire.collect import collector, spool_line
+from marketing.wire.keys import Key
+
+FULL_FOR: Final = 30  # seconds that clients are asked to wait when the spool is full
+
+
+class ClientGate:
+    """Implements `experiments.ports.Gate`."""
+
+    def admit(self, key: str) -> None:
+        self._open(key, KeyScope.DECIDE)
+
+    def report(self, key: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        source = self._open(key, KeyScope.WRITE).source_id
+        here = collector()
+        if here.is_full():
+            raise TooManyRequests(FULL_FOR)
+        if messages:
+            here.writer.write(spool_line(source=source, kind="", text=json.dumps({"batch": messages})))
+
+    def _open(self, secret: str, scope: KeyScope) -> Key:
+        keys = collector().keys
+        key = keys.find(secret, scope)
+        if key is None:
+            raise GateClosed(f"The key is unknown, or it lacks the scope {scope.value}.")
+        wait = keys.wait(key)
+        if wait:
+            raise TooManyRequests(wait)
+        return key
