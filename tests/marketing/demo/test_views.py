@@ -46,16 +46,29 @@ def test_progress__running__asks_again_every_two_seconds(marketer: Client) -> No
     assert f'hx-get="{PROGRESS}?was=running"' in text
     assert "Meeting the people" in text
     assert 'value="25"' in text
-    assert "HX-Refresh" not in response
+    assert "HX-Redirect" not in response
 
 
-def test_progress__just_finished__reloads_the_page_and_stops_asking(marketer: Client) -> None:
+@pytest.mark.parametrize("was", ["running", "waiting"])
+def test_progress__just_finished__loads_the_page_anew_and_stops_asking(marketer: Client, was: str) -> None:
     jobs.begin(name="demo", total=1, at=timezone.now())
     jobs.finish(name="demo", at=timezone.now())
-    response = marketer.get(PROGRESS, {"was": "running"})
-    assert response["HX-Refresh"] == "true"
+    response = marketer.get(PROGRESS, {"was": was})
+    assert response["HX-Redirect"] == reverse("marketing:home")
     assert "hx-trigger" not in response.content.decode()
-    assert "HX-Refresh" not in marketer.get(PROGRESS)
+    assert "HX-Redirect" not in marketer.get(PROGRESS)
+
+
+def test_progress__removal_asked_for__waits_for_the_worker(marketer: Client) -> None:
+    make_demo_person()
+    response = marketer.get(PROGRESS, {"was": "waiting"})
+    assert f'hx-get="{PROGRESS}?was=waiting" hx-trigger="every 2s"' in response.content.decode()
+    assert "HX-Redirect" not in response
+    jobs.begin(name="demo", total=1, at=timezone.now())
+    jobs.report(name="demo", step="Removing the demo world", done=0, total=1, at=timezone.now())
+    text = marketer.get(PROGRESS, {"was": "waiting"}).content.decode()
+    assert f'hx-get="{PROGRESS}?was=running"' in text
+    assert "is being removed" in text
 
 
 def test_progress__failed__says_why(marketer: Client) -> None:
@@ -96,8 +109,10 @@ def test_remove__superuser__confirms_and_the_worker_removes(
     assert sent == []
     with django_capture_on_commit_callbacks(execute=True):
         response = superuser.post(REMOVE)
-    assert response.status_code == 302
+    assert response["Location"] == reverse("marketing:home") + "?demo=removing"
     assert sent == [True]
+    home = superuser.get(response["Location"]).content.decode()
+    assert f'hx-get="{PROGRESS}?was=waiting"' in home
 
 
 def test_remove__others__have_no_access(client: Client, marketer: Client) -> None:
