@@ -11,6 +11,7 @@ from django.db.models import QuerySet, Sum
 from marketing.choices import CampaignStatus, Outside
 from marketing.errors import UnknownCampaign
 from marketing.models import Campaign, CampaignArm, ChangeLog
+from recommender.selectors import list_strategy_choices
 
 CONFIG_SECONDS: Final = 2.0
 """How long a process may serve from what it knows: an emergency stop must act within 5 seconds."""
@@ -149,6 +150,21 @@ def activity(*, campaign: Campaign, limit: int = 50) -> QuerySet[ChangeLog]:
     """Return what happened to a campaign, newest first."""
     log = ChangeLog.objects.filter(object_type="campaign", object_id=str(campaign.pk)).select_related("actor")
     return log.order_by("-at", "-pk")[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRow:
+    """One arm as the back office shows it."""
+
+    arm: CampaignArm
+    strategy_name: str
+    """Empty where the arm has no recommendations."""
+
+
+def described_arms(*, campaign: Campaign) -> list[ArmRow]:
+    """Return the arms with the names of their strategies."""
+    names = dict(list_strategy_choices())
+    return [ArmRow(arm, names.get(arm.strategy, arm.strategy)) for arm in arms_of(campaign=campaign)]
 
 
 @dataclass(frozen=True, slots=True)

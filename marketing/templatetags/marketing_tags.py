@@ -27,3 +27,11 @@ def transition(name: str) -> str:
     """Return the word for a row of a campaign's change log."""
     rule = TRANSITIONS.get(name)
     return str(rule.label if rule is not None else DRAFTING.get(name, name))
+
+
+@register.filter
+def whole(number: float | None) -> str:
+    """Return a rounded number with a true minus sign; a dash where there is none."""
+    if number is None:
+        return "–"
+    return number_format(round(number), use_l10n=True, force_grouping=True).replace("-", "−")

@@ -28,6 +28,7 @@ from marketing.selectors.campaigns import (
     activity,
     arm_config,
     arms_of,
+    described_arms,
     get_campaign,
     list_campaigns,
     outside_counts,
@@ -126,7 +127,7 @@ def campaign_detail(request: HttpRequest, slug: str) -> HttpResponse:
     campaign = _campaign(slug)
     context = {
         **_result(campaign),
-        "arms": arms_of(campaign=campaign),
+        "rows": described_arms(campaign=campaign),
         "reach": reachable(segment_id=campaign.segment_id, purposes=tuple(campaign.consent_purposes)),
         "outside": outside_counts(campaign=campaign),
         "activity": activity(campaign=campaign),
@@ -190,7 +191,7 @@ def campaign_transition(request: HttpRequest, slug: str, name: str) -> HttpRespo
             return redirect("marketing:campaign-detail", slug)
     elif campaign.status == CampaignStatus.DRAFT:
         reasons = tuple(check.reason for check in launch_checks(draft=draft_of(campaign=campaign)) if not check.is_done)
-    context = {"campaign": campaign, "rule": rule, "reasons": reasons, "arms": arms_of(campaign=campaign)}
+    context = {"campaign": campaign, "rule": rule, "reasons": reasons, "rows": described_arms(campaign=campaign)}
     return render(request, "marketing/campaigns/confirm.html", context, status=409 if request.method == "POST" else 200)
 
 

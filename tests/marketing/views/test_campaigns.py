@@ -230,6 +230,7 @@ def test_campaign_detail__every_state__is_shown(marketer: Client, status: str) -
     assert ("Emergency stop" in content) == (status in {"running", "paused"})
     assert ("No result yet" in content) == (status not in {"draft", "archived"})
     assert ("Ready to launch?" in content) == (status == "draft")
+    assert "4 items by “Popular now”" in content
 
 
 def test_campaign_detail__demo__offers_people_to_be(marketer: Client) -> None:
