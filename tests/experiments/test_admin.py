@@ -17,6 +17,7 @@ from django.urls import reverse
 from experiments import admin as experiments_admin
 from experiments.models import ChangeLog, Experiment, Exposure, Layer, Snapshot
 from experiments.services.design import create_layer
+from experiments.services.holdout import set_holdout
 from tests.factories.experiments import STARTED, expose, make_experiment
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +64,7 @@ def test_admin__every_model__registered() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_admin__lists_and_pages__open_with_few_queries(model: type[Model], chief: Client) -> None:
     create_layer(key="home", name="Home")
+    set_holdout(share=0.1, at=STARTED)
     for status in ("running", "decided"):
         experiment = make_experiment(status="running" if status == "running" else "draft", layer_key="home")
         if status == "running":

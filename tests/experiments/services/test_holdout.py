@@ -78,6 +78,8 @@ def test_is_held_out__past_days__told_from_the_versions() -> None:
     set_holdout(share=0.1, at=STARTED, is_redrawn=True)
     assert _held_out(at=STARTED - timedelta(microseconds=1)) == day_one
     assert _held_out(at=T0 - timedelta(days=1)) == set()
+    experiment = make_experiment(status="running")
+    assert _reasons(experiment, at=LATER).count("held_out") == len(_held_out(at=LATER))
     assert [(version.number, version.ends_at) for version in list_holdouts()] == [(1, STARTED), (2, None)]
     assert not is_held_out(unit_type="household", unit_id=min(day_one), at=T0)
 
