@@ -25,6 +25,8 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 # A column with more values than this is no column of arms but an identifier or a measurement.
 MOST_ARMS: Final = 50
+# What the record keeps of a name.
+LONGEST_NAME: Final = 120
 # Totals are int64; one bit is left for the sign.
 LARGEST_INTEGER: Final = 2**63 - 1
 
@@ -115,6 +117,9 @@ def _is_text(line: bytes) -> bool:
 
 def _read(stream: Iterable[str], columns: Columns) -> FinishedExperiment:
     metric_names = [metric.name for metric in columns.metrics]
+    long = next((name for name in metric_names if len(name) > LONGEST_NAME), None)
+    if long is not None:
+        raise CsvProblem(f"column {long[:20]}…: the name is longer than {LONGEST_NAME} characters")
     doubled = next((name for name in metric_names if metric_names.count(name) > 1), None)
     if doubled is not None:
         raise CsvProblem(f"column {doubled}: asked for as a metric twice")
@@ -189,6 +194,8 @@ def _arms(cells: _Cells, lines: Sequence[int], control: str) -> tuple[str, ...]:
     for text, line in zip(cells.texts, lines, strict=True):
         if not text:
             _refuse("the arm is empty", line=line, column=cells.name)
+        if len(text) > LONGEST_NAME:
+            _refuse(f"the arm's name is longer than {LONGEST_NAME} characters", line=line, column=cells.name)
         first_line.setdefault(text, line)
         units_n[text] = units_n.get(text, 0) + 1
         if len(units_n) > MOST_ARMS:

@@ -38,6 +38,7 @@ __all__ = ["Columns", "ImportedExperiment", "MetricColumn", "import_finished_exp
 WAREHOUSE: Final = "experiments.facts.warehouse.WarehouseFacts"
 COVARIATE: Final = "covariate:"
 LONGEST_STEM: Final = 40
+LONGEST_TITLE: Final = 200
 HASH_DIGITS: Final = 12
 # The file has no times: everybody is exposed at 0, outcomes follow at 0, the covariate lies before.
 EXPOSED_AT: Final = 0
@@ -97,7 +98,7 @@ def _store(
     _write(data, reference)
     design = Design(
         key=reference,
-        name=name,
+        name=name[:LONGEST_TITLE],
         arms=tuple(
             ArmSpec(key=keys[arm], name=arm, weight=shares[arm], is_control=arm == data.control) for arm in data.arms
         ),

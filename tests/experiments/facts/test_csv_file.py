@@ -93,6 +93,8 @@ def test_read__digits_beyond_int64__rounded_at_the_last_place_that_fits(tmp_path
             {"control": "C"},
             r"column group: no row has the control 'C'; the column has 'A' \(line 2\), 'B' \(line 3\)",
         ),
+        (PLAIN.replace("b,B", f"b,{'B' * 121}"), {}, "line 3, column group: the arm's name is longer than 120"),
+        (PLAIN.replace("spend", "s" * 121), {"metrics": (MetricColumn("s" * 121),)}, "column s+…: the name is longer"),
         (PLAIN.replace(",B", ",A"), {}, "column group: every row is in the control 'A'"),
         (PLAIN.replace("b,B", "b,C"), {}, "line 5, column group: arm 'B' has one unit"),
         (PLAIN.replace("9.99", "much"), {}, "line 2, column spend: 'much' is not a number"),
