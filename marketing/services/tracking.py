@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core import signing
 from django.db import transaction
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from marketing.choices import IdentityKind, Purpose, SourceKind
 from marketing.errors import UnknownVisitor
@@ -38,6 +39,8 @@ CLICK_SALT: Final = "marketing.click"
 CONSENT_TEXT_VERSION: Final = "shop-2026-11"
 CONSENT_PURPOSES: Final = (Purpose.ANALYTICS, Purpose.PERSONALIZATION)
 MICRO: Final = 1_000_000
+WHO_LENGTH: Final = 20
+"""80 bits: nobody finds a second person with the same hash by trying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Click:
     campaign: str
     arm: str
     experiment: str
-    profile_id: int | None
+    who: str
+    """A keyed hash of the person who was shown the link: anybody can read a token, nobody can read a person in it."""
     recommendation_id: str
     item: str
     link_id: int | None
@@ -110,9 +114,7 @@ def target_of(*, click: Click) -> str | None:
 def record_click(*, click: Click, visitor: Visitor, at: datetime) -> bool:
     """Store the click of the person to whom the link was shown; a suspect one under another name."""
     person = find_person(visitor=visitor)
-    if click.profile_id is None:
-        return False
-    if not visitor.suspicion and not _may_measure(person, click.profile_id):
+    if person is None or not _may_measure(person) or not _was_shown_to(click, person):
         return False
     properties = {
         "campaign": click.campaign,
@@ -125,7 +127,7 @@ def record_click(*, click: Click, visitor: Visitor, at: datetime) -> bool:
     }
     _store(
         SUSPECT_CLICK if visitor.suspicion else CLICK,
-        profile_id=click.profile_id,
+        profile_id=person.profile_id,
         properties={name: value for name, value in properties.items() if value not in {"", None}},
         at=at,
     )
@@ -135,7 +137,7 @@ def record_click(*, click: Click, visitor: Visitor, at: datetime) -> bool:
 def record_view(*, item_id: str, visitor: Visitor, at: datetime) -> bool:
     """Store that a person with consent looked at an item."""
     person = None if visitor.suspicion else find_person(visitor=visitor)
-    if person is None or not _may_measure(person, person.profile_id):
+    if person is None or not _may_measure(person):
         return False
     _store(VIEW, profile_id=person.profile_id, properties={"product_id": item_id}, at=at)
     return True
@@ -190,9 +192,17 @@ def choose_consent(*, visitor: Visitor, purposes: frozenset[str], text: str, at:
     return anonymous_id if purposes else ""
 
 
-def _may_measure(person: Person | None, profile_id: int) -> bool:
-    """Tell whether this is the person of the link, and measuring is allowed."""
-    return person is not None and person.profile_id == profile_id and Purpose.ANALYTICS in person.purposes
+def _may_measure(person: Person) -> bool:
+    return Purpose.ANALYTICS in person.purposes
+
+
+def _was_shown_to(click: Click, person: Person) -> bool:
+    """Tell whether the link is this person's, shown under the present profile or one merged into it."""
+    return any(constant_time_compare(_who(unit), click.who) for unit in (str(person.profile_id), *person.aliases))
+
+
+def _who(unit_id: str) -> str:
+    return salted_hmac("marketing.click.who", unit_id, algorithm="sha256").hexdigest()[:WHO_LENGTH]
 
 
 def _token(
@@ -208,7 +218,7 @@ def _token(
         campaign=experience.campaign.slug,
         arm=experience.arm.key if in_arm else "",
         experiment=experience.campaign.experiment_key if experience.is_exposed else "",
-        profile_id=experience.person.profile_id if experience.person and in_arm else None,
+        who=_who(str(experience.person.profile_id)) if experience.person and in_arm else "",
         recommendation_id=recommendation_id,
         item=item,
         link_id=link_id,

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from django.core import signing
 
-from marketing.choices import Purpose
+from marketing.choices import MergeReason, Purpose
 from marketing.errors import UnknownVisitor
 from marketing.models import Consent, Event, Identity, Link, Profile
 from marketing.services.audience import Visitor
 from marketing.services.campaigns import ArmDraft
 from marketing.services.experience import Experience, serve
+from marketing.services.identity import merge
 from marketing.services.tracking import (
     button_token,
     choose_consent,
@@ -74,17 +75,29 @@ def test_record_click__somebody_else_follows_the_link__nothing_is_stored() -> No
     assert not Event.objects.exists()
 
 
+def test_record_click__visitor_signed_in_meanwhile__is_the_same_person() -> None:
+    anonymous, visitor = make_visitor()
+    click = read_token(token=shown_items(experience=shown(visitor))[0].token)
+    known, _ = make_visitor()
+    merge(winner_id=known.pk, loser_id=anonymous.pk, reason=MergeReason.SIGN_IN, at=NOW)
+    assert record_click(click=click, visitor=visitor, at=NOW)
+    assert events("Recommendation Clicked")[0].profile_id == known.pk
+
+
 def test_record_click__outside_the_experiment__nothing_is_stored() -> None:
     experience = shown(Visitor())
     click = read_token(token=shown_items(experience=experience)[0].token)
-    assert (click.profile_id, click.experiment, click.arm) == (None, "", "")
+    assert (click.who, click.experiment, click.arm) == ("", "", "")
     assert not record_click(click=click, visitor=Visitor(), at=NOW)
 
 
-def test_token__contains_no_address_and_breaks_with_one_changed_letter() -> None:
-    _profile, visitor = make_visitor()
+def test_token__names_nobody_and_breaks_with_one_changed_letter() -> None:
+    profile, visitor = make_visitor()
     token = shown_items(experience=shown(visitor))[0].token
-    assert "@" not in token
+    inside = asdict(read_token(token=token))
+    assert profile.pk not in inside.values()
+    assert str(profile.public_id) not in str(inside)
+    assert visitor.anonymous_id not in str(inside)
     middle = len(token) // 2
     changed = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
     with pytest.raises(signing.BadSignature):
