@@ -36,9 +36,6 @@ class IdIndex:
         for name in ids:
             self._codes.setdefault(name, len(self._codes))
 
-    def __len__(self) -> int:
-        return len(self._codes)
-
     def encode(self, ids: NDArray[np.str_]) -> NDArray[np.int32]:
         """Indices of `ids`, adding unknown ones. Python work is per distinct id of the chunk, not per row.
 

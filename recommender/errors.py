@@ -31,6 +31,10 @@ class CannotTrain(RecommenderError):
     """Training could not produce a model; the message says why."""
 
 
+class NotEnoughData(CannotTrain):
+    """There is nothing to learn from yet."""
+
+
 class TrainingInProgress(CannotTrain):
     """Another process holds the strategy's training lease."""
 

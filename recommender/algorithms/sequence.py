@@ -2,7 +2,8 @@
 
 Transitions i → j within `window` steps of a person's history count 1 / steps, and are divided by √(people of i ·
 people of j), each plus `shrinkage`; a person's items weigh exp(−rank / memory), rank 0 being the newest (Garcin,
-Dimitrakakis & Faltings 2013 for variable-order context; Ludewig & Jannach 2018 for how hard such simple methods are to beat).
+Dimitrakakis & Faltings 2013 for variable-order context; Ludewig & Jannach 2018 for how hard such simple methods are to
+beat).
 """
 
 from __future__ import annotations

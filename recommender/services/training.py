@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 
 from recommender.choices import ModelStatus
 from recommender.dataset import MICROSECONDS_PER_DAY, Dataset, DatasetBuilder
-from recommender.errors import CannotTrain, TrainingInProgress, UnknownStrategy
+from recommender.errors import CannotTrain, NotEnoughData, TrainingInProgress, UnknownStrategy
 from recommender.models import EventWeight, Item, ModelVersion, Strategy, StrategyVersion
 from recommender.registry import build
 from recommender.services.artefacts import write_model
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 LEASE = timedelta(hours=2)
 """Longer than any training we allow (Celery's hard limit is half an hour); it frees what a killed process held."""
+
+RETRY = timedelta(hours=1)
+"""A new installation has no events at first: the first training must not wait for a day after the first attempt."""
+
+NO_EVENTS = "no event with an item from people who agreed to personalization; import events and consents, or wait"
 
 MAX_JUDGED = 2_000
 """People asked in the evaluation of a training: a standard error of NDCG near 0.005, in seconds."""
@@ -76,11 +81,14 @@ def train(
 
 
 def due_strategies(*, at: datetime) -> list[str]:
-    """Slugs of active strategies whose last training (failed ones too) is older than their interval."""
+    """Slugs of active strategies not trained within their interval; a failed attempt is repeated after an hour."""
     due = []
     for strategy in Strategy.objects.filter(is_active=True, current_version__isnull=False).order_by("pk"):
-        last = strategy.models.order_by("-started_at").first()
-        if last is None or last.started_at + timedelta(hours=strategy.retrain_hours) <= at:
+        last = strategy.models.order_by("-started_at", "-pk").first()
+        wait = timedelta(hours=strategy.retrain_hours)
+        if last is not None and last.status == ModelStatus.FAILED:
+            wait = min(wait, RETRY)
+        if last is None or last.started_at + wait <= at:
             due.append(strategy.slug)
     return due
 
@@ -146,6 +154,8 @@ def _train(
     try:
         say("read events")
         dataset = load_dataset(since=since, until=until)
+        if dataset.n_interactions == 0:
+            raise NotEnoughData(NO_EVENTS)  # noqa: TRY301 recorded below like any other failure
         algorithm = build(version.algorithm, version.parameters)
         say("judge on the last fifth")
         metrics = _metrics(algorithm, dataset, seed=seed)
@@ -157,6 +167,8 @@ def _train(
         ModelVersion.objects.filter(pk=model.pk).update(
             status=ModelStatus.FAILED, message=str(error) or type(error).__name__, duration_ms=_elapsed_ms(started)
         )
+        if isinstance(error, CannotTrain):
+            raise
         raise CannotTrain(f"{strategy.slug}: {error}") from error
     say("publish")
     verdict = _compare(model, _current(strategy))

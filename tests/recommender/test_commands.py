@@ -33,6 +33,15 @@ def test_train__few_events__says_not_judged(shop: None) -> None:
     assert "not judged" in _call("train", "popularity")
 
 
+def test_train__no_events__no_failure_unless_named(shop: None) -> None:
+    FakeInteractions.rows = []
+    text = _call("train")
+    assert text.count("not enough data yet") == 4
+    assert "import events and consents" in text
+    with pytest.raises(CommandError, match="not trained: popularity"):
+        _call("train", "popularity")
+
+
 def test_train__one_fails__others_are_trained_and_status_is_1(shop: None) -> None:
     with pytest.raises(CommandError, match="not trained: nonsense"):
         _call("train", "nonsense", "popularity")

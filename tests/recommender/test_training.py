@@ -10,7 +10,7 @@ import pytest
 from recommender import tasks
 from recommender.algorithms.item_knn import ItemKNN
 from recommender.choices import ModelStatus
-from recommender.errors import CannotPublish, CannotTrain, TrainingInProgress, UnknownStrategy
+from recommender.errors import CannotPublish, CannotTrain, NotEnoughData, TrainingInProgress, UnknownStrategy
 from recommender.models import ChangeLog, Item, ModelVersion, Strategy
 from recommender.services import training
 from recommender.services.artefacts import delete_model, manifest_path, models_folder, read_model
@@ -78,13 +78,20 @@ def test_train__any__stores_popularity_of_items(shop: None) -> None:
 
 def test_train__no_events__failed_with_the_reason(shop: None) -> None:
     FakeInteractions.rows = []
-    with pytest.raises(CannotTrain, match="item-knn: the data set has no interaction"):
+    with pytest.raises(CannotTrain, match="agreed to personalization"):
         train(slug="item-knn", at=NOW)
     model = ModelVersion.objects.get()
     assert model.status == ModelStatus.FAILED
-    assert "no interaction" in model.message
+    assert "import events and consents" in model.message
     assert model.sha256 == ""
     assert Strategy.objects.get(slug="item-knn").lease_until is None
+
+
+def test_train__nothing_to_learn__popularity_is_not_published_either(shop: None) -> None:
+    FakeInteractions.rows = []
+    with pytest.raises(NotEnoughData):
+        train(slug="popularity", at=NOW)
+    assert not ModelVersion.objects.filter(status=ModelStatus.PUBLISHED).exists()
 
 
 def test_train__algorithm_raises_anything__failed_not_lost(shop: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +212,9 @@ def test_due__trained_less_than_its_interval_ago__not_due(shop: None) -> None:
     Strategy.objects.filter(slug="content").update(is_active=False)
     assert due_strategies(at=later(hours=23)) == ["popularity", "user-knn"]
     assert "item-knn" in due_strategies(at=later(hours=24))
+    ModelVersion.objects.update(status=ModelStatus.FAILED, sha256="", path="")
+    assert "item-knn" not in due_strategies(at=later(minutes=59))
+    assert "item-knn" in due_strategies(at=later(hours=1))
 
 
 def test_load_dataset__other_event_types_and_weights__left_out(shop: None) -> None:
@@ -212,7 +222,7 @@ def test_load_dataset__other_event_types_and_weights__left_out(shop: None) -> No
     dataset = load_dataset(since=None, until=NOW_US)
     assert dataset.n_interactions == len(FakeInteractions.rows) - 1
     assert set(np.unique(dataset.weights)) == {1.0, 3.0, 5.0}
-    assert "category=shelf 0" in dataset.tokens[1]
+    assert "category=shelf 0" in dataset.tokens[dataset.item_ids.tolist().index("g0-0")]
     assert fingerprint(dataset) == fingerprint(load_dataset(since=None, until=NOW_US))
     assert fingerprint(dataset) != fingerprint(load_dataset(since=None, until=NOW_US - 35 * DAY_US))
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from recommender.errors import RecommenderError
+from recommender.errors import NotEnoughData, RecommenderError
 
 
 class Command(BaseCommand):
@@ -38,6 +38,10 @@ class Command(BaseCommand):
 
                 try:
                     model = train(slug=slug, at=timezone.now(), seed=options["seed"], progress=say)
+                except NotEnoughData as error:
+                    if slug in options["slugs"]:
+                        failed.append(slug)
+                    self.stdout.write(f"{slug}: not enough data yet ({error})")
                 except RecommenderError as error:
                     failed.append(slug)
                     self.stderr.write(f"{slug}: {error}")

@@ -7,6 +7,7 @@ import pytest
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, ItemItemRecommender, TFIDFRecommender
 
 from recommender.algorithms import neighbours
+from recommender.algorithms.base import Profile, rows_of, top_k
 from recommender.algorithms.item_knn import ItemKNN, centred_rows
 from recommender.dataset import Dataset
 from tests.recommender.algorithms.conftest import world
@@ -87,3 +88,17 @@ def test_blocks__one_row_at_a_time__same(implicit_world: Dataset, monkeypatch: p
     whole = _fit(implicit_world, shrinkage=5.0)
     monkeypatch.setattr(neighbours, "BLOCK_ENTRIES", 1)
     np.testing.assert_array_equal(_fit(implicit_world, shrinkage=5.0), whole)
+
+
+def test_adjusted_cosine__one_person__items_above_their_mean_speak_for_others(rated_world: Dataset) -> None:
+    algorithm = ItemKNN({"weighting": "adjusted-cosine"})
+    arrays = algorithm.fit(rated_world, rng=np.random.default_rng(0))
+    nobody = Profile(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
+    assert np.isneginf(algorithm.score(arrays, nobody)).all()
+    profiles = rated_world.profiles()
+    block = algorithm.score_block(arrays, profiles)
+    for row, profile in enumerate(rows_of(profiles)):
+        np.testing.assert_allclose(block[row], algorithm.score(arrays, profile), rtol=1e-4, atol=1e-5)
+        best = int(top_k(block[row], 1)[0])
+        gains = [anchor.contribution for anchor in algorithm.explain(arrays, profile, best)]
+        assert sum(gains) == pytest.approx(float(block[row][best]), rel=1e-3)

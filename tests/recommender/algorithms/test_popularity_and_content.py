@@ -6,7 +6,18 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from recommender.algorithms.base import NO_SCORE, Parameters, Profile, gather, merged, top_k, top_k_rows
+from recommender.algorithms.base import (
+    NO_SCORE,
+    Algorithm,
+    Arrays,
+    Parameters,
+    Profile,
+    Scores,
+    gather,
+    merged,
+    top_k,
+    top_k_rows,
+)
 from recommender.algorithms.content import Content
 from recommender.algorithms.popularity import Popularity
 from recommender.dataset import MICROSECONDS_PER_DAY, Dataset, DatasetBuilder
@@ -93,3 +104,23 @@ def test_merged__text_flag_and_float__kept_as_their_kind() -> None:
         "share": 1.0,
         "k": 6,
     }
+
+
+class OnlyScore(Algorithm):
+    """The least a plug-in has to write."""
+
+    key = "only-score"
+
+    def fit(self, dataset: Dataset, *, rng: np.random.Generator) -> Arrays:
+        return {"n": np.array([dataset.n_items])}
+
+    def score(self, arrays: Arrays, profile: Profile) -> Scores:
+        return np.full(int(arrays["n"][0]), profile.weights.sum(), dtype=np.float32)
+
+
+def test_base__block_not_written__one_by_one() -> None:
+    dataset = _built([("u", "a", 2.0, 0), ("v", "b", 3.0, 0)])
+    algorithm = OnlyScore()
+    block = algorithm.score_block(algorithm.fit(dataset, rng=RNG), dataset.matrix())
+    assert block.tolist() == [[2.0, 2.0], [3.0, 3.0]]
+    assert algorithm.explain({}, Profile(np.array([0], dtype=np.int32), np.ones(1, dtype=np.float32)), 0) == ()

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from recommender.services import bounded
+from recommender.services.bounded import TookTooLong, call_bounded
+
+
+def test_call__inside_a_transaction__runs_here(db: None) -> None:
+    assert call_bounded(threading.get_ident, seconds=0) == threading.get_ident()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_call__outside__another_thread_its_result_and_its_error(caplog: pytest.LogCaptureFixture) -> None:
+    assert call_bounded(threading.get_ident, seconds=5) != threading.get_ident()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        call_bounded(fail, seconds=5)
+    assert "bounded call failed" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_call__raises_a_timeout_of_its_own__passed_on() -> None:
+    def fail() -> None:
+        raise TimeoutError("the network's")
+
+    with pytest.raises(TimeoutError, match="the network's"):
+        call_bounded(fail, seconds=5)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_call__late__caller_goes_on_and_the_call_ends_anyway() -> None:
+    release, done = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        release.wait(5)
+        done.set()
+
+    with pytest.raises(TookTooLong, match="no answer within 10 ms"):
+        call_bounded(slow, seconds=0.01)
+    release.set()
+    assert done.wait(5)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_call__too_many_waiting__refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "_slots", threading.BoundedSemaphore(1))
+    bounded._slots.acquire()
+    with pytest.raises(TookTooLong, match="too many"):
+        call_bounded(threading.get_ident, seconds=5)
