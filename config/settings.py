@@ -105,7 +105,7 @@ REPORTING_CURRENCY = os.environ.get("HOLDOUT_CURRENCY", "EUR")
 REPORTING_TIME_ZONE = os.environ.get("HOLDOUT_TIME_ZONE", "UTC")
 
 # Celery: brokers are doorbells, the state lives in the database (ADR 4).
-CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {"visibility_timeout": 3600}
     if REDIS_URL
