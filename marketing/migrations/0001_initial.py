@@ -316,7 +316,7 @@ class Migration(migrations.Migration):
                 ('recommendation_id', models.CharField(blank=True, max_length=36)),
                 ('props', models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
                 ('type', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='marketing.eventtype')),
-                ('identity', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='marketing.identity')),
+                ('identity', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='marketing.identity')),
                 ('profile', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='marketing.profile')),
                 ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='marketing.source')),
             ],

@@ -63,7 +63,9 @@ class Event(models.Model):
 
     source = models.ForeignKey(Source, on_delete=models.PROTECT, db_index=False)
     message_id = models.CharField(max_length=200)
-    identity = models.ForeignKey("marketing.Identity", on_delete=models.PROTECT, db_index=False)
+    # No constraint in the database: without an index on it, each erased identity would read all events. Identities are
+    # deleted by the privacy services only, after their events.
+    identity = models.ForeignKey("marketing.Identity", on_delete=models.PROTECT, db_index=False, db_constraint=False)
     profile = models.ForeignKey("marketing.Profile", on_delete=models.PROTECT, db_index=False)
     type = models.ForeignKey(EventType, on_delete=models.PROTECT, db_index=False)
     at = models.BigIntegerField(help_text=_("Microseconds since 1970, UTC."))
