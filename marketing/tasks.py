@@ -10,7 +10,7 @@ from django.utils import timezone
 from marketing.errors import DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
-from marketing.services import drain, segments
+from marketing.services import drain, segments, timetable
 from marketing.services.demo import job
 
 log = logging.getLogger(__name__)
@@ -52,3 +52,9 @@ def refresh_segment(segment_id: int) -> None:
     except Exception as error:
         log.exception("segment %s could not be refreshed", segment_id)
         segments.record_failure(segment_id=segment_id, reason=f"{type(error).__name__}: {error}", at=timezone.now())
+
+
+@shared_task
+def advance_campaigns() -> None:
+    """Launch and finish the campaigns that are due; the command is `advance_campaigns`."""
+    timetable.advance(at=timezone.now())

@@ -52,11 +52,19 @@ class CampaignAdmin(_WrittenByServices, _ModelAdmin):
     ordering = ("-created_at", "-pk")
     show_full_result_count = False
     inlines = (ArmInline,)
-    actions = ("launch", "pause", "resume", "finish", "emergency_stop", "archive")
+    actions = ("schedule", "unschedule", "launch", "pause", "resume", "finish", "emergency_stop", "archive")
 
     def has_launch_permission(self, request: HttpRequest) -> bool:
         """Whoever may launch on the pages may do it here."""
         return request.user.has_perm("marketing.launch_campaign")
+
+    @admin.action(description=_("Schedule"), permissions=["launch"])
+    def schedule(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        self._each("schedule", request, queryset)
+
+    @admin.action(description=_("Take back"), permissions=["launch"])
+    def unschedule(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        self._each("unschedule", request, queryset)
 
     @admin.action(description=_("Launch"), permissions=["launch"])
     def launch(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:

@@ -21,6 +21,8 @@ PREFIX: Final = "arms"
 PURPOSES: Final = (Purpose.ANALYTICS, Purpose.PERSONALIZATION)
 RESERVED: Final = frozenset(("new", "panel"))
 """Addresses of pages that stand where a campaign's slug would."""
+MOMENT: Final = "%Y-%m-%dT%H:%M"
+"""What a browser's date and time field sends and understands."""
 USUAL_STRATEGY: Final = "popularity"
 SLUG_LENGTH: Final = 56
 """Leaves room for a number at the end."""
@@ -68,6 +70,27 @@ class CampaignForm(forms.Form):
     people_per_day = forms.IntegerField(
         label=_("People per day"), min_value=1, max_value=100_000_000, initial=1000, help_text=_("New ones who see it.")
     )
+
+    starts_at = forms.DateTimeField(
+        label=_("Start"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=MOMENT),
+        help_text=_("Empty: when you launch it."),
+    )
+    ends_at = forms.DateTimeField(
+        label=_("End"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=MOMENT),
+        help_text=_("Empty: when you finish it. Times are UTC."),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse an end that comes before the start."""
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        starts_at, ends_at = data.get("starts_at"), data.get("ends_at")
+        if starts_at and ends_at and ends_at <= starts_at:
+            self.add_error("ends_at", _("The end must come after the start."))
+        return data
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -178,6 +201,8 @@ def initial_of(draft: CampaignDraft) -> tuple[dict[str, Any], list[dict[str, Any
         "baseline": round(draft.baseline * 100, 6),
         "mde": round(draft.mde * 100, 6),
         "people_per_day": draft.people_per_day,
+        "starts_at": draft.starts_at,
+        "ends_at": draft.ends_at,
     }
     names = ("name", "percent", "headline", "body", "button_text", "link", "image", "strategy", "item_count")
     return fields, [{name: getattr(arm, name) for name in names} for arm in draft.arms]
@@ -200,6 +225,8 @@ def draft_from(*, form: CampaignForm, arms: BaseArms, slug: str = "") -> Campaig
         baseline=(data.get("baseline") or 0) / 100,
         mde=(data.get("mde") or 0) / 100,
         people_per_day=data.get("people_per_day") or 0,
+        starts_at=data.get("starts_at"),
+        ends_at=data.get("ends_at"),
         arms=tuple(_arm(row, position) for position, row in enumerate(arms.kept())),
     )
 

@@ -27,7 +27,7 @@ from marketing.services.checks import launch_checks, reasons_against, sample_siz
 UNIT_TYPE: Final = "profile"
 LIVE_EXPERIMENT: Final = ("running", "paused")
 
-Guard = Callable[[Campaign], list[str]]
+Guard = Callable[[Campaign, datetime], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,20 @@ class Transition:
     is_dangerous: bool = False
 
 
-def _checklist(campaign: Campaign) -> list[str]:
+def _checklist(campaign: Campaign, at: datetime) -> list[str]:
     return reasons_against(launch_checks(draft=draft_of(campaign=campaign)))
+
+
+def _future_start(campaign: Campaign, at: datetime) -> list[str]:
+    if campaign.starts_at is None or campaign.starts_at <= at:
+        return [_("It has no start in the future. Give it one, or launch it now.")]
+    return []
+
+
+def _open_end(campaign: Campaign, at: datetime) -> list[str]:
+    if campaign.ends_at is not None and campaign.ends_at <= at:
+        return [_("Its end has passed. Change the end first.")]
+    return []
 
 
 _LIVE = (CampaignStatus.RUNNING, CampaignStatus.PAUSED)
@@ -53,13 +65,28 @@ TRANSITIONS: Final[dict[str, Transition]] = {
     rule.name: rule
     for rule in (
         Transition(
+            "schedule",
+            gettext_lazy("Schedule"),
+            (CampaignStatus.DRAFT,),
+            CampaignStatus.SCHEDULED,
+            gettext_lazy("It launches by itself at its start. Until then it can be taken back."),
+            guards=(_checklist, _future_start, _open_end),
+        ),
+        Transition(
+            "unschedule",
+            gettext_lazy("Take back"),
+            (CampaignStatus.SCHEDULED,),
+            CampaignStatus.DRAFT,
+            gettext_lazy("It becomes a draft again and can be changed."),
+        ),
+        Transition(
             "launch",
             gettext_lazy("Launch"),
-            (CampaignStatus.DRAFT,),
+            (CampaignStatus.DRAFT, CampaignStatus.SCHEDULED),
             CampaignStatus.RUNNING,
             gettext_lazy("The experiment starts, the plan is frozen, and people see their arms from now on."),
             stamp="launched_at",
-            guards=(_checklist,),
+            guards=(_checklist, _open_end),
         ),
         Transition(
             "pause",
@@ -106,8 +133,12 @@ TRANSITIONS: Final[dict[str, Transition]] = {
 
 
 def available(*, campaign: Campaign) -> list[Transition]:
-    """Return the transitions that lead on from the campaign's state."""
-    return [rule for rule in TRANSITIONS.values() if campaign.status in rule.sources]
+    """Return the transitions that lead on from the campaign's state; scheduling only where there is a start."""
+    return [
+        rule
+        for rule in TRANSITIONS.values()
+        if campaign.status in rule.sources and (rule.name != "schedule" or campaign.starts_at is not None)
+    ]
 
 
 def launch(
@@ -129,6 +160,16 @@ def launch(
         experiments.start(experiment_key=key, at=at, actor=actor, message=message)
 
     return _transition("launch", campaign_id=campaign_id, at=at, actor=actor, message=message, act=start)
+
+
+def schedule(*, campaign_id: int, at: datetime, actor: User | None = None, message: str = "") -> Campaign:
+    """Have the campaign launched at its start."""
+    return _transition("schedule", campaign_id=campaign_id, at=at, actor=actor, message=message, act=lambda _: None)
+
+
+def unschedule(*, campaign_id: int, at: datetime, actor: User | None = None, message: str = "") -> Campaign:
+    """Make a scheduled campaign a draft again."""
+    return _transition("unschedule", campaign_id=campaign_id, at=at, actor=actor, message=message, act=lambda _: None)
 
 
 def pause(*, campaign_id: int, at: datetime, actor: User | None = None, message: str = "") -> Campaign:
@@ -177,6 +218,8 @@ def archive(*, campaign_id: int, at: datetime, actor: User | None = None, messag
 
 
 ACTIONS: Final[dict[str, Callable[..., Campaign]]] = {
+    "schedule": schedule,
+    "unschedule": unschedule,
     "launch": launch,
     "pause": pause,
     "resume": resume,
@@ -203,7 +246,7 @@ def _transition(
         raise UnknownCampaign(f"There is no campaign with the number {campaign_id}.")
     if campaign.status not in rule.sources:
         raise CannotTransition(name, [_wrong_state(rule, campaign)])
-    reasons = [reason for guard in rule.guards for reason in guard(campaign)]
+    reasons = what_blocks(campaign=campaign, name=name, at=at)
     if reasons:
         raise CannotTransition(name, reasons)
     try:
@@ -218,6 +261,11 @@ def _transition(
     log_change(campaign=campaign, transition=name, at=at, actor=actor, message=message)
     transaction.on_commit(clear_config_cache)
     return campaign
+
+
+def what_blocks(*, campaign: Campaign, name: str, at: datetime) -> list[str]:
+    """Return the reasons that stand in the way of a transition now, without trying it."""
+    return [reason for guard in TRANSITIONS[name].guards for reason in guard(campaign, at)]
 
 
 def _wrong_state(rule: Transition, campaign: Campaign) -> str:

@@ -99,7 +99,7 @@ def campaign_edit(request: HttpRequest, slug: str) -> HttpResponse:
     except (InvalidCampaign, CannotTransition) as error:
         form.add_error(None, str(error))
         return _form_page(request, form, arms, campaign)
-    return _stored(request, campaign)
+    return _stored(request, _campaign(slug))
 
 
 @login_required
@@ -189,8 +189,8 @@ def campaign_transition(request: HttpRequest, slug: str, name: str) -> HttpRespo
         else:
             messages.success(request, _("Done: %(action)s.") % {"action": rule.label})
             return redirect("marketing:campaign-detail", slug)
-    elif campaign.status == CampaignStatus.DRAFT:
-        reasons = tuple(check.reason for check in launch_checks(draft=draft_of(campaign=campaign)) if not check.is_done)
+    else:
+        reasons = tuple(lifecycle.what_blocks(campaign=campaign, name=name, at=timezone.now()))
     context = {"campaign": campaign, "rule": rule, "reasons": reasons, "rows": described_arms(campaign=campaign)}
     return render(request, "marketing/campaigns/confirm.html", context, status=409 if request.method == "POST" else 200)
 
@@ -210,7 +210,8 @@ def _actor(request: HttpRequest) -> User:
 def _stored(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     """Go on: to the launch question, or to the campaign."""
     if "launch" in request.POST and request.user.has_perm("marketing.launch_campaign"):
-        return redirect("marketing:campaign-transition", campaign.slug, "launch")
+        starts_later = campaign.starts_at is not None and campaign.starts_at > timezone.now()
+        return redirect("marketing:campaign-transition", campaign.slug, "schedule" if starts_later else "launch")
     messages.success(request, _("The draft is saved."))
     return redirect("marketing:campaign-detail", campaign.slug)
 

@@ -130,3 +130,33 @@ def test_campaign__running_without_experiment__is_refused_by_the_database() -> N
     campaign = make_campaign(status="draft")
     with pytest.raises(IntegrityError), transaction.atomic():
         Campaign.objects.filter(pk=campaign.pk).update(status="running")
+
+
+def test_available__draft__offers_the_schedule_only_with_a_start() -> None:
+    without = make_campaign(status="draft")
+    later = make_campaign(status="draft", starts_at=NOW)
+    assert [rule.name for rule in lifecycle.available(campaign=without)] == ["launch", "archive"]
+    assert [rule.name for rule in lifecycle.available(campaign=later)] == ["schedule", "launch", "archive"]
+
+
+def test_schedule__start_in_the_future__waits_and_can_be_taken_back() -> None:
+    campaign = make_campaign(status="draft", starts_at=NOW)
+    assert lifecycle.schedule(campaign_id=campaign.pk, at=STARTED).status == "scheduled"
+    assert get_status(experiment_key=f"campaign-{campaign.slug}") is None
+    assert lifecycle.unschedule(campaign_id=campaign.pk, at=STARTED).status == "draft"
+
+
+@pytest.mark.parametrize(
+    ("dates", "words"),
+    [({}, "no start"), ({"starts_at": STARTED}, "no start"), ({"starts_at": NOW, "people_per_day": 1}, "180 days")],
+)
+def test_schedule__no_start_or_gaps__is_refused(dates: dict[str, Any], words: str) -> None:
+    campaign = make_campaign(status="draft", **dates)
+    with pytest.raises(CannotTransition, match=words):
+        lifecycle.schedule(campaign_id=campaign.pk, at=STARTED)
+
+
+def test_launch__end_has_passed__is_refused() -> None:
+    campaign = make_campaign(status="draft", ends_at=STARTED)
+    with pytest.raises(CannotTransition, match="end has passed"):
+        lifecycle.launch(campaign_id=campaign.pk, at=STARTED)

@@ -103,6 +103,19 @@ def test_campaign_create__save_and_launch__runs_after_one_confirmation(marketer:
     assert get_status(experiment_key="campaign-spring-picks") == "running"
 
 
+def test_campaign_create__start_in_the_future__is_asked_to_be_scheduled(marketer: Client) -> None:
+    dates = {"starts_at": "2999-01-01T08:00", "ends_at": "2999-02-01T08:00"}
+    question = marketer.post(reverse("marketing:campaign-create"), form_data(launch="1", **dates), follow=True)
+    assert "Schedule: Spring picks" in question.content.decode()
+    marketer.post(reverse("marketing:campaign-transition", args=["spring-picks", "schedule"]))
+    detail = marketer.get(reverse("marketing:campaign-detail", args=["spring-picks"])).content.decode()
+    assert "starts Jan. 1, 2999, 8 a.m." in detail
+    assert "Take back" in detail
+    marketer.post(reverse("marketing:campaign-transition", args=["spring-picks", "unschedule"]))
+    edit = marketer.get(reverse("marketing:campaign-edit", args=["spring-picks"])).content.decode()
+    assert 'value="2999-01-01T08:00"' in edit
+
+
 def test_campaign_create__same_name_twice__gets_a_slug_of_its_own(marketer: Client) -> None:
     for _ in range(3):
         marketer.post(reverse("marketing:campaign-create"), form_data(save="1"))
@@ -125,6 +138,7 @@ def test_campaign_create__name_of_another_page__does_not_hide_the_campaign(marke
         ({"arms-1-link": "javascript:alert(1)"}, "must be a web address"),
         ({"arms-1-image": "https://evil.example/x.png"}, "Enter a valid value"),
         ({"goal_metric": "happiness"}, "Select a valid choice"),
+        ({"starts_at": "2999-01-02T08:00", "ends_at": "2999-01-01T08:00"}, "The end must come after the start."),
         ({"arms-1-strategy": "horoscope"}, "Select a valid choice"),
     ],
 )
