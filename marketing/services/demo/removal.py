@@ -29,10 +29,13 @@ from marketing.models import (
     ProfileAlias,
     ProfileTrait,
     Segment,
+    SegmentVersion,
     Source,
     TraitDefinition,
 )
+from marketing.segmentation.rules import Trait, parse, walk
 from marketing.selectors.campaigns import clear_config_cache
+from marketing.selectors.segments import references
 from marketing.services.demo.names import SOURCE, UNIT_TYPE
 from recommender.services.catalogue import remove_demo_items
 from recommender.services.privacy import forget_many as forget_users
@@ -88,8 +91,10 @@ def _remove_campaigns() -> None:
 
 @transaction.atomic
 def _remove_segments() -> None:
-    """Delete the demo's segments; one that somebody's own campaign uses has become theirs, and is kept."""
-    Segment.objects.filter(is_demo=True, campaigns__isnull=False).update(is_demo=False)
+    """Delete the demo's segments; one that somebody's own campaign or segment uses has become theirs, and is kept."""
+    own = Segment.objects.filter(is_demo=False).values_list("slug", flat=True)
+    used = {slug for one in own for slug in references(one)}
+    Segment.objects.filter(Q(campaigns__isnull=False) | Q(slug__in=used), is_demo=True).update(is_demo=False)
     segments = Segment.objects.filter(is_demo=True)
     pks = list(segments.values_list("pk", flat=True))
     _forget_changes("segment", pks)
@@ -145,10 +150,13 @@ def _remove_people(ids: list[int]) -> None:
 
 @transaction.atomic
 def _remove_vocabulary() -> None:
-    """Delete the demo's source and its traits, unless somebody's own data uses them by now."""
+    """Delete the demo's source and its traits, unless somebody's own data or segments use them by now."""
     sources = Source.objects.filter(name=SOURCE)
     DeadLetter.objects.filter(source__in=sources).delete()
     sources.exclude(pk__in=Event.objects.filter(source__in=sources).values("source")).delete()
+    rules = SegmentVersion.objects.filter(pk__in=Segment.objects.values("version")).values_list("rule", flat=True)
+    used = {node.key for rule in rules for node in walk(parse(rule)) if isinstance(node, Trait)}
+    TraitDefinition.objects.filter(is_demo=True, key__in=used).update(is_demo=False)
     TraitDefinition.objects.filter(is_demo=True, profiletrait=None).delete()
 
 

@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.db import models
 
 from experiments.services.assignment import assign
 from experiments.services.exposure import ExposureRow, record_many
 from experiments.services.lifecycle import get_experiment
-from marketing.models import Campaign, Event, Profile, Segment
+from marketing.models import Campaign, Event, Profile, Segment, TraitDefinition
 from marketing.segmentation.clock import to_micros
 from marketing.services.demo.removal import has_demo_world, remove_demo_world
 from marketing.services.segments import create_segment, refresh_segment
 from recommender.services.serving import recommend
 from recommender.services.strategies import ensure_default_strategies
 from tests.factories.campaigns import make_campaign, make_visitor
-from tests.factories.marketing import send, track
+from tests.factories.marketing import make_profile, make_segment, send, track
 from tests.marketing.demo.conftest import AT, build
 
 pytestmark = pytest.mark.django_db
@@ -79,6 +80,28 @@ def test_removal__demo_segment_in_an_own_campaign__stays_and_is_one_s_own() -> N
     kept = Segment.objects.get()
     assert (kept.slug, kept.is_demo) == ("recent-buyers", False)
     assert kept.version is not None
+
+
+def test_removal__demo_segment_in_an_own_segment__stays_with_the_traits_of_its_rule() -> None:
+    build(profiles=60)
+    own = make_segment({"not": {"in_segment": "new-this-month"}})
+    remove_demo_world()
+    assert set(Segment.objects.values_list("slug", "is_demo")) == {(own.slug, False), ("new-this-month", False)}
+    assert list(TraitDefinition.objects.values_list("key", "is_demo")) == [("member_since", False)]
+    make_profile()
+    refresh_segment(segment_id=own.pk, at=AT)
+    own.refresh_from_db()
+    assert (own.members_n, own.failure) == (1, "")
+
+
+def test_removal__facts_that_protect_a_profile__are_all_known() -> None:
+    """A new model that keeps profiles from being deleted needs a line in `removal.py`."""
+    protecting = {
+        relation.related_model.__name__
+        for relation in Profile._meta.related_objects
+        if relation.on_delete is models.PROTECT
+    }
+    assert protecting == {"Consent", "Event", "Identity", "Profile"}
 
 
 def test_removal__nothing_there__does_nothing() -> None:
