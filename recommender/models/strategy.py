@@ -18,7 +18,7 @@ class Strategy(models.Model):
     current_version = models.ForeignKey(
         "recommender.StrategyVersion",
         verbose_name=_("current version"),
-        on_delete=models.PROTECT,
+        on_delete=models.SET_NULL,
         null=True,
         related_name="+",
     )
