@@ -10,7 +10,7 @@ from recommender.services.changelog import record_change
 from tests.recommender.conftest import NOW
 
 
-def _refused(words: str, sql: str, *values: object) -> None:
+def _refused(words: str, sql: str, *values: int) -> None:
     with pytest.raises(IntegrityError, match=words), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, values)
 
