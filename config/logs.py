@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-import structlog
+from pythonjsonlogger.json import JsonFormatter
 
-EMAIL = re.compile(r"[^\s@<>\"'=]+@[^\s@<>\"']+\.[^\s@<>\"']+")
-SHARED = (
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-)
+EMAIL = re.compile(r"[^\s@<>\"'=]+@[^\s@<>\"']+\.[^\s@<>\"'\\]+")
+FIELDS = "{asctime}{levelname}{name}{message}"
 
 
-def without_addresses(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Replace e-mail addresses in every text of the entry: a log is no place for them."""
-    return {key: EMAIL.sub("[address]", value) if isinstance(value, str) else value for key, value in event.items()}
+def without_addresses(text: str) -> str:
+    """Replace e-mail addresses: a log is no place for them."""
+    return EMAIL.sub("[address]", text)
+
+
+class JsonLines(JsonFormatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_addresses(super().format(record))
+
+
+class ReadableLines(logging.Formatter):
+    """Lines for the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_addresses(super().format(record))
 
 
 def logging_settings(*, json: bool) -> dict[str, Any]:
-    """Return `LOGGING`: one stream handler through structlog's formatter."""
-    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    """Return `LOGGING`: one stream handler for everything."""
+    lines: dict[str, Any] = {"()": ReadableLines, "fmt": "{asctime} {levelname:<8} {message}  [{name}]", "style": "{"}
+    if json:
+        renamed = {"asctime": "at", "levelname": "level", "message": "event"}
+        lines = {"()": JsonLines, "fmt": FIELDS, "style": "{", "rename_fields": renamed}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {
-            "structured": {
-                "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": SHARED,
-                "processors": [
-                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    structlog.processors.format_exc_info,
-                    without_addresses,
-                    renderer,
-                ],
-            },
-        },
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "formatters": {"lines": lines},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "root": {"handlers": ["console"], "level": "INFO"},
         "loggers": {
             "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},

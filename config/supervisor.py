@@ -91,7 +91,19 @@ def members(host: str, port: int, *, workers: int, with_demo: bool) -> list[Memb
     web = [PYTHON, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port), "--no-ws"]
     web += ["--workers", str(workers), "--blocking-threads", str(BLOCKING_THREADS), "--log-level", "warning"]
     web += ["--respawn-failed-workers", "config.wsgi:application"]
-    worker = [PYTHON, "-m", "celery", "--app", "config", "--quiet", "worker", "--loglevel", "warning", "--pool", "threads"]
+    worker = [
+        PYTHON,
+        "-m",
+        "celery",
+        "--app",
+        "config",
+        "--quiet",
+        "worker",
+        "--loglevel",
+        "warning",
+        "--pool",
+        "threads",
+    ]
     worker += [
         "--concurrency",
         str(WORKER_THREADS),

@@ -31,4 +31,4 @@ def test_log__address_in_message_and_trace__is_replaced(stream: io.StringIO) -> 
     entry = json.loads(stream.getvalue())
     assert entry["event"] == "could not send to [address]"
     assert "ada@example.com" not in stream.getvalue()
-    assert entry["level"] == "error"
+    assert entry["level"] == "ERROR"

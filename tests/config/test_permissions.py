@@ -74,6 +74,7 @@ MATRIX: dict[str, Row] = {
     "marketing:segment-edit": Row("marketing.change_segment", arguments={"slug": "matrix"}),
     "marketing:segment-builder": Row("marketing.view_segment", "post"),
     "marketing:segment-count": Row("marketing.view_segment", "post"),
+    "marketing:segment-overlap": Row("marketing.view_segment", arguments={"slug": "matrix"}),
     "marketing:segment-refresh": Row("marketing.change_segment", "post", {"slug": "matrix"}),
     "marketing:segment-archive": Row("marketing.change_segment", arguments={"slug": "matrix"}),
     "marketing:segment-why": Row("marketing.view_segment", arguments={"slug": "matrix", "public_id": "PROFILE"}),
