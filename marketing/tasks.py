@@ -11,7 +11,6 @@ from marketing.errors import DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
 from marketing.services import drain, segments, timetable
-from marketing.services.demo import job
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +18,8 @@ log = logging.getLogger(__name__)
 @shared_task
 def remove_demo_world() -> None:
     """Take the demo world away; the command is `remove_demo`."""
+    from marketing.services.demo import job  # numpy: beat loads this module, too, and has no use for it
+
     try:
         job.remove(clock=timezone.now, report=lambda *_: None)
     except DemoIsBusy:
