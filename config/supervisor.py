@@ -45,6 +45,7 @@ class Member:
         self.process = subprocess.Popen(  # noqa: S603  (our own commands)
             self.command,
             start_new_session=True,
+            env=os.environ | {"CELERY_SKIP_CHECKS": "1"},  # done by `prepare`; they would load every view again
             preexec_fn=_end_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
         )
 
