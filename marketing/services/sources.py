@@ -22,7 +22,9 @@ def ensure_source(*, name: str, kind: SourceKind, at: datetime) -> Source:
     return source
 
 
-def issue_key(*, source: Source, scopes: Sequence[str], at: datetime) -> tuple[WriteKey, str]:
+def issue_key(
+    *, source: Source, scopes: Sequence[str], at: datetime, rate_limit: int | None = None
+) -> tuple[WriteKey, str]:
     """Make a key and return it with its secret, which is kept nowhere: this is the only time it can be shown."""
     secret = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
     key = WriteKey.objects.create(
@@ -30,6 +32,7 @@ def issue_key(*, source: Source, scopes: Sequence[str], at: datetime) -> tuple[W
         prefix=secret[:SHOWN],
         sha256=hashlib.sha256(secret.encode()).hexdigest(),
         scopes=list(scopes),
+        rate_limit=rate_limit,
         created_at=at,
     )
     return key, secret

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.db import DatabaseError
+from django.template import Context, Template, TemplateSyntaxError
+
+from recommender.models import Item
+from tests.factories.campaigns import make_catalogue
+
+pytestmark = pytest.mark.django_db
+
+
+def render(text: str, **context: object) -> str:
+    return Template("{% load holdout %}" + text).render(Context(context))
+
+
+def test_campaign__in_a_page__is_a_slot_around_its_default() -> None:
+    html = render("{% campaign slug %}<h2>{{ word }}</h2>{% endcampaign %}", slug="home-hero", word="New & old")
+    assert 'hx-get="/c/home-hero/slot/"' in html
+    assert 'hx-trigger="intersect once"' in html
+    assert "<h2>New &amp; old</h2></div>" in html
+
+
+def test_campaign__without_a_slug__is_an_error_of_the_template() -> None:
+    with pytest.raises(TemplateSyntaxError, match="exactly one argument"):
+        render("{% campaign %}x{% endcampaign %}")
+
+
+def test_recommendations__for_a_stranger__lists_items_with_safe_links() -> None:
+    make_catalogue(items=3)
+    Item.objects.filter(item_id="item-1").update(url="javascript:alert(1)")
+    html = render('{% recommendations "popularity" k=3 %}')
+    assert len(re.findall(r"<li data-item=", html)) == 3
+    assert re.search(r'data-recommendation="[0-9a-f-]{36}"', html)
+    assert "javascript:" not in html
+    assert 'href="/shop/item-1/"' in html
+
+
+def test_recommendations__excluded_item__is_not_shown() -> None:
+    make_catalogue(items=3)
+    html = render('{% recommendations "popularity" user_id=7 k=3 exclude="item-1" %}')
+    assert 'data-item="item-1"' not in html
+    assert 'data-item="item-2"' in html
+
+
+def test_recommendations__unknown_strategy_or_no_database__are_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert render('{% recommendations "nope" %}').strip() == ""
+
+    def down(**_: object) -> None:
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr("marketing.templatetags.holdout.recommend", down)
+    assert render('{% recommendations "popularity" %}').strip() == ""
