@@ -15,6 +15,7 @@ DATA = [
     path("segments/count/", segments.segment_count, name="segment-count"),
     path("segments/<slug:slug>/", segments.segment_detail, name="segment-detail"),
     path("segments/<slug:slug>/edit/", segments.segment_edit, name="segment-edit"),
+    path("segments/<slug:slug>/overlap/", segments.segment_overlap, name="segment-overlap"),
     path("segments/<slug:slug>/refresh/", segments.segment_refresh, name="segment-refresh"),
     path("segments/<slug:slug>/archive/", segments.segment_archive, name="segment-archive"),
     path("segments/<slug:slug>/why/<str:public_id>/", segments.segment_why, name="segment-why"),

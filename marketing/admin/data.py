@@ -47,7 +47,7 @@ from marketing.models import (
 from marketing.segmentation.clock import from_micros
 from marketing.selectors.profiles import find_by_identity
 from marketing.services.deadletters import replay
-from marketing.services.identity import undo_merge
+from marketing.services.identity import split_identity, undo_merge
 from marketing.services.segments import archive_segment
 from marketing.services.sources import issue_key, revoke_key
 
@@ -104,6 +104,20 @@ class IdentityAdmin(PersonSearch):
     list_display = ("kind", "value", "profile", "created_at")
     list_select_related = ("profile",)
     search_fields = ("value",)
+    actions = ("split",)
+
+    def has_split_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change people may take them apart."""
+        return request.user.has_perm("marketing.change_profile")
+
+    @admin.action(description=_("Give it a profile of its own (a shared device)"), permissions=["split"])
+    def split(self, request: HttpRequest, queryset: QuerySet[Identity]) -> None:
+        """Split identities off, with their events."""
+        for identity in queryset.order_by("pk"):
+            try:
+                split_identity(identity_id=identity.pk, at=timezone.now())
+            except CannotMerge as error:
+                self.message_user(request, str(error), messages.ERROR)
 
 
 @admin.register(Merge)

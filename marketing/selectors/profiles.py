@@ -15,7 +15,6 @@ from marketing.choices import IdentityKind, TraitType
 from marketing.models import (
     Event,
     Identity,
-    Membership,
     Merge,
     Profile,
     ProfileAlias,
@@ -91,11 +90,6 @@ def identities(*, profile_id: int) -> list[Identity]:
     return list(Identity.objects.filter(profile=profile_id).order_by("kind", "value"))
 
 
-def primary_identity(*, profile_id: int) -> Identity | None:
-    """Return the identity that stands for the profile when a message names it by its number."""
-    return Identity.objects.filter(profile=profile_id).order_by("pk").first()
-
-
 def alias_ids(*, profile_id: int) -> list[int]:
     """Return the profiles that were merged into this one."""
     return list(ProfileAlias.objects.filter(winner=profile_id).order_by("pk").values_list("loser_id", flat=True))
@@ -158,14 +152,6 @@ def merges(*, profile_id: int) -> list[Merge]:
     return list(Merge.objects.filter(winner=profile_id).select_related("loser").order_by("-at", "-pk"))
 
 
-def attributes(*, profile_id: int) -> dict[str, Any]:
-    """Return what an experiment's targeting may ask of a person: known traits, and the segments' slugs."""
-    profile = Profile.objects.get(pk=profile_id)
-    known = {name: getattr(profile, name) for name in ("country", "language", "timezone", "birth_year", "orders_n")}
-    values = {name: value for name, value in known.items() if value not in ("", None)}
-    for row in ProfileTrait.objects.filter(profile=profile_id).select_related("definition"):
-        value = _readable(row)
-        values.setdefault(row.definition.key, value.isoformat() if row.definition.type == TraitType.DATE else value)
-    inside = Membership.objects.filter(profile=profile_id, segment__archived_at=None)
-    values["segments"] = sorted(inside.values_list("segment__slug", flat=True))
-    return values
+def people(*, ids: Sequence[int]) -> list[Profile]:
+    """Return these profiles in the order of their keys."""
+    return list(Profile.objects.filter(pk__in=ids).order_by("pk"))

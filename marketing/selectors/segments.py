@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import graphlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import F, QuerySet
 
@@ -48,6 +48,7 @@ KINDS: Final = {
     TraitType.DATE: Kind.DATE,
 }
 PREVIEW_BUCKETS: Final = 20  # of 1,000: a fiftieth of the people answers in a fiftieth of the time
+MOST_OVERLAPS: Final = 10
 PREVIEW_FROM: Final = 50_000  # profiles: below that the exact count is quick enough
 
 
@@ -160,11 +161,6 @@ def list_segments(*, with_archived: bool = False) -> QuerySet[Segment]:
     return rows if with_archived else rows.filter(archived_at=None)
 
 
-def segment_choices() -> list[tuple[int, str]]:
-    """Return (key, name) of the segments that a campaign may use."""
-    return list(Segment.objects.filter(archived_at=None).order_by("name", "pk").values_list("pk", "name"))
-
-
 def members(*, segment_id: int) -> QuerySet[Membership]:
     """Return the stored members, newest first."""
     rows = Membership.objects.filter(segment=segment_id).select_related("profile")
@@ -257,7 +253,26 @@ def why(*, rule: Any, profile_id: int, at: datetime) -> Explanation:
     return explain(node, person, traits=words.traits, at=to_micros(at))
 
 
-def overlap(*, segment_id: int, other_ids: Sequence[int]) -> dict[int, int]:
-    """Return how many members the segment shares with each of the others."""
-    mine = Membership.objects.filter(segment=segment_id).values("profile_id")
-    return {pk: Membership.objects.filter(segment=pk, profile__in=mine).count() for pk in other_ids}
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How many members another segment shares."""
+
+    segment: Segment
+    shared: int
+    percent: float
+
+
+def overlap(*, segment: Segment, limit: int = MOST_OVERLAPS) -> list[Overlap]:
+    """Return the segments that share members with this one, those that share most first."""
+    mine = Membership.objects.filter(segment=segment)
+    total = mine.count()
+    rows = (
+        Membership.objects.filter(profile__in=mine.values("profile_id"), segment__archived_at=None)
+        .exclude(segment=segment)
+        .values("segment_id")
+        .annotate(shared=models.Count("id"))
+        .order_by("-shared", "segment_id")[:limit]
+    )
+    shared = {row["segment_id"]: row["shared"] for row in rows}
+    found = Segment.objects.in_bulk(shared)
+    return [Overlap(segment=found[pk], shared=n, percent=100 * n / total) for pk, n in shared.items()]

@@ -35,11 +35,12 @@ from marketing.forms.segments import (
 from marketing.models import Segment
 from marketing.selectors import rule_words
 from marketing.selectors import segments as reads
-from marketing.selectors.profiles import get_profile
+from marketing.selectors.profiles import get_profile, people
 from marketing.services import segments as services
 
 PER_PAGE: Final = 25
 MEMBERS_PER_PAGE: Final = 50
+SOME: Final = 5  # people shown while a rule is written
 
 
 def _actor(request: HttpRequest) -> User:
@@ -78,6 +79,14 @@ def segment_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "rule_json": json.dumps(rule, indent=2, ensure_ascii=False),
     }
     return render(request, "marketing/segments/detail.html", context)
+
+
+@login_required
+@permission_required("marketing.view_segment", raise_exception=True)
+@require_GET
+def segment_overlap(request: HttpRequest, slug: str) -> HttpResponse:
+    """Answer with the other segments that its members are in; the detail page asks for it after it is shown."""
+    return render(request, "marketing/segments/_overlap.html", {"overlaps": reads.overlap(segment=_segment(slug))})
 
 
 @login_required
@@ -165,6 +174,7 @@ def segment_count(request: HttpRequest) -> HttpResponse:
             context = {
                 "count": reads.count(rule=rule, at=timezone.now(), is_exact=False),
                 "sentence": rule_words.describe(rule),
+                "some": people(ids=reads.matching_ids(rule=rule, at=timezone.now(), limit=SOME)),
             }
     except BadRule as error:
         context = {"problem": str(error)}

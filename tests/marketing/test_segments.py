@@ -206,11 +206,11 @@ def test_reads__members_changes_and_overlap__are_those_of_the_last_refresh() -> 
     assert reads.is_member(segment_id=germans.pk, profile_id=german.pk)
     assert not reads.is_member(segment_id=germans.pk, profile_id=austrian.pk)
     assert [row.segment for row in reads.memberships_of(profile_id=austrian.pk)] == [everybody]
-    assert reads.overlap(segment_id=everybody.pk, other_ids=[germans.pk]) == {germans.pk: 1}
+    assert [(one.segment, one.shared, one.percent) for one in reads.overlap(segment=everybody)] == [(germans, 1, 50.0)]
+    assert reads.overlap(segment=make_segment(EVERYBODY)) == []
     assert len(reads.recent_changes(segment_id=everybody.pk)) == 2
     assert [row.number for row in reads.versions(segment_id=germans.pk)] == [1]
     assert reads.get_segment(slug=germans.slug) == germans
-    assert (germans.pk, germans.name) in reads.segment_choices()
 
 
 def test_segment_version__changed_behind_the_services__the_database_refuses() -> None:

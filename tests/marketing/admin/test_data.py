@@ -14,7 +14,18 @@ from pytest_django import DjangoAssertNumQueries
 from marketing import tasks
 from marketing.admin.base import MOST_COUNTED, CappedPaginator, RecordAdmin
 from marketing.choices import MergeReason, SourceKind, TraitType
-from marketing.models import DeadLetter, Event, Membership, Merge, Profile, Segment, Source, TraitDefinition, WriteKey
+from marketing.models import (
+    DeadLetter,
+    Event,
+    Identity,
+    Membership,
+    Merge,
+    Profile,
+    Segment,
+    Source,
+    TraitDefinition,
+    WriteKey,
+)
 from marketing.services.identity import merge
 from marketing.services.profiles import declare_trait
 from marketing.services.segments import refresh_segment
@@ -85,6 +96,14 @@ def test_admin__undo__takes_people_apart_and_says_why_not(admin_client: Client, 
     row.refresh_from_db()
     assert row.undone_at is not None
     assert "already been undone" in act(admin_client, "merge", "undo", row.pk)
+
+
+def test_admin__shared_device__is_split_off_and_an_only_identity_stays(admin_client: Client, world: Profile) -> None:
+    moved = Identity.objects.get(value="u2")
+    act(admin_client, "identity", "split", moved.pk)
+    moved.refresh_from_db()
+    assert moved.profile_id != world.pk
+    assert "only identity" in act(admin_client, "identity", "split", moved.pk)
 
 
 def test_admin__trait__is_declared_and_keeps_its_type(admin_client: Client) -> None:

@@ -12,7 +12,6 @@ from pytest_django import DjangoAssertNumQueries
 
 from experiments.services.exposure import ExposureRow, record_many
 from marketing.choices import IdentityKind, MergeReason, Sensitivity, TraitType
-from marketing.models import Identity
 from marketing.segmentation.clock import to_micros
 from marketing.selectors import profiles as reads
 from marketing.services.identity import merge, undo_merge
@@ -124,21 +123,3 @@ def test_detail__long_timeline__goes_on_where_the_page_ended(marketer: Client, m
     assert [name in first.content.decode() for name in ("Event 2", "Event 1", "Event 0")] == [True, True, False]
     assert [name in second for name in ("Event 2", "Event 1", "Event 0")] == [False, False, True]
     assert marketer.get(f"{url}?before=x-y").status_code == 200
-
-
-def test_attributes__what_targeting_may_ask__known_values_and_segments() -> None:
-    declare_trait(key="vip", name="VIP", type_=TraitType.BOOLEAN)
-    declare_trait(key="born", name="Born", type_=TraitType.DATE)
-    declare_trait(key="points", name="Points", type_=TraitType.NUMBER)
-    profile = make_profile(user_id="u1", country="DE", vip=True, born="1980-02-03", points=3)
-    refresh_segment(segment_id=make_segment({"all": []}, slug="everybody").pk, at=NOW)
-
-    assert reads.attributes(profile_id=profile.pk) == {
-        "country": "DE",
-        "orders_n": 0,
-        "vip": True,
-        "born": "1980-02-03",
-        "points": 3,
-        "segments": ["everybody"],
-    }
-    assert reads.primary_identity(profile_id=profile.pk) == Identity.objects.get(value="u1")

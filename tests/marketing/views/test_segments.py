@@ -276,7 +276,9 @@ def test_segment_count__as_typed__says_how_many_and_what_it_means(marketer: Clie
     text = marketer.post(url, posted(COUNTRY, ORDERS)).content.decode()
     assert "0.0 % of 3" in text
     assert "did Order Completed at least 2 times in the last 30 days" in text
-    assert "33.3 % of 3" in marketer.post(url, posted(COUNTRY)).content.decode()
+    found = marketer.post(url, posted(COUNTRY)).content.decode()
+    assert "33.3 % of 3" in found
+    assert found.count("/profiles/") == 1
 
     assert "Fill in the conditions" in marketer.post(url, posted({**COUNTRY, "value": ""})).content.decode()
     assert "there is no segment" in marketer.post(url, posted(row(kind="segment", key="x"))).content.decode()
@@ -357,6 +359,19 @@ def test_detail__members_and_history__in_few_queries(
     record_failure(segment_id=segment.pk, reason="disk full", at=NOW)
     assert "disk full" in marketer.get(segment.get_absolute_url()).content.decode()
     assert marketer.get(reverse("marketing:segment-detail", args=["none"])).status_code == 404
+
+
+def test_overlap__other_segments_of_the_members__are_listed(marketer: Client) -> None:
+    make_profile(country="DE")
+    make_profile(country="AT")
+    for slug, root in (("everybody", {"all": []}), ("germans", GERMANS)):
+        refresh_segment(segment_id=make_segment(root, slug=slug).pk, at=NOW)
+    make_segment({"all": []}, slug="empty")
+
+    text = marketer.get(reverse("marketing:segment-overlap", args=["everybody"])).content.decode()
+    assert "germans" in text
+    assert "1 shared members, 50.0 % of this segment" in text
+    assert "no other segment" in marketer.get(reverse("marketing:segment-overlap", args=["empty"])).content.decode()
 
 
 def test_refresh_and_archive__do_what_they_say(marketer: Client) -> None:
