@@ -22,7 +22,7 @@ def test_write__returns__only_after_the_line_is_synced(tmp_path: Path, monkeypat
         synced.append(os.fstat(descriptor).st_size)
         real(descriptor)
 
-    monkeypatch.setattr(writer.os, "fdatasync", watched)
+    monkeypatch.setattr(os, "fdatasync", watched)
     SpoolWriter(tmp_path).write(b"one\n")
     assert synced == [4]
 
@@ -31,7 +31,7 @@ def test_write__sync_fails__is_not_acknowledged(tmp_path: Path, monkeypatch: pyt
     def broken(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(writer.os, "fdatasync", broken)
+    monkeypatch.setattr(os, "fdatasync", broken)
     with pytest.raises(SpoolFull, match="Input/output"):
         SpoolWriter(tmp_path).write(b"one\n")
 
@@ -42,10 +42,10 @@ def test_write__disk_is_full__raises_and_the_next_line_stands_alone(
     spool = SpoolWriter(tmp_path)
     spool.write(b"first\n")
     real = os.write
-    monkeypatch.setattr(writer.os, "write", lambda descriptor, data: real(descriptor, data[:3]))
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:3]))
     with pytest.raises(SpoolFull, match="short write"):
         spool.write(b"second\n")
-    monkeypatch.setattr(writer.os, "write", real)
+    monkeypatch.setattr(os, "write", real)
     spool.write(b"third\n")
     assert lines_of(tmp_path) == [b"first", b"third"]
 
@@ -56,7 +56,7 @@ def test_write__no_space_at_all__raises(tmp_path: Path, monkeypatch: pytest.Monk
     def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(SpoolFull, match="No space"):
         spool.write(b"line\n")
 
