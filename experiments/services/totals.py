@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from experiments.facts.expressions import PlannedMetric, multi_arm_units, unit_totals
@@ -107,7 +107,17 @@ def exposed_by_day(totals: UnitTotals, *, shape: tuple[int, int], day_ends: Sequ
 def _integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
     import numpy as np
 
-    return np.asarray(column.to_numpy(), dtype=np.int64)
+    return _numbers(column.combine_chunks(), np.int64)
+
+
+def _numbers(array: pa.Array, kind: type[np.integer[Any]]) -> NDArray[np.int64]:
+    """The integers of an array without NULL, read from its buffer: `to_numpy` would import pandas."""
+    import numpy as np
+
+    if not len(array):
+        return np.zeros(0, dtype=np.int64)
+    stop = array.offset + len(array)
+    return np.frombuffer(array.buffers()[1], dtype=kind)[array.offset : stop].astype(np.int64)
 
 
 def _positions(column: pa.ChunkedArray, order: Sequence[str] | Sequence[int]) -> NDArray[np.int64]:
@@ -121,18 +131,16 @@ def _positions(column: pa.ChunkedArray, order: Sequence[str] | Sequence[int]) ->
         message = f"the facts hold {unknown[0]!r}, which the experiment does not have"
         raise ValueError(message)
     places = np.array([order.index(value) for value in found], dtype=np.int64)
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    return places[codes] if places.size else np.zeros(0, dtype=np.int64)
+    return places[_numbers(encoded.indices, np.int32)]
 
 
 def _fingerprint(table: pa.Table) -> str:
     """SHA-256 over names and values in unit order: equal on every engine, whatever its chunks."""
+    import pyarrow as pa
+
     digest = hashlib.sha256()
-    for name in table.column_names:
+    for name, column in zip(table.column_names, table.columns, strict=True):
         digest.update(name.encode() + b"\0")
-        values = table.column(name).to_numpy()
-        if values.dtype == object:
-            digest.update("\0".join(values.tolist()).encode())
-        else:
-            digest.update(values.tobytes())
+        is_text = pa.types.is_string(column.type)
+        digest.update("\0".join(column.to_pylist()).encode() if is_text else _integers(column).tobytes())
     return digest.hexdigest()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,3 +117,27 @@ def test_write_dataset__wrong_column__leaves_nothing(tmp_path: Path, settings: S
     with pytest.raises(ValueError, match="schema"):
         write_dataset("broken", exposures=exposures, events=exposures)
     assert list((tmp_path / "parquet").iterdir()) == []
+
+
+def test_column__no_null__is_laid_out_and_read_without_pandas() -> None:
+    script = (
+        "import decimal, sys\n"
+        "import django\n"
+        "django.setup()\n"
+        "import pyarrow as pa\n"
+        "from experiments.facts.database import _column\n"
+        "from experiments.services.totals import _fingerprint, _integers, _positions\n"
+        "numbers = _column((1, decimal.Decimal(2), -3), pa.int64())\n"
+        "names = _column(('a', '', 'größer'), pa.string())\n"
+        "schema = pa.schema([('n', pa.int64()), ('t', pa.string())])\n"
+        "table = pa.Table.from_batches([pa.RecordBatch.from_arrays([numbers, names], schema=schema)] * 2)\n"
+        "assert _integers(table.column('n')).tolist() == [1, 2, -3] * 2\n"
+        "assert _positions(table.column('t'), ['größer', 'a', '']).tolist() == [1, 2, 0] * 2\n"
+        "assert len(_fingerprint(table)) == 64\n"
+        "print('pandas' in sys.modules)\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings_test"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment, timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
