@@ -14,6 +14,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -21,7 +22,7 @@ from django.views.decorators.http import require_POST, require_safe
 from experiments.choices import TRANSITIONS, ExperimentStatus
 from experiments.models import Experiment
 from experiments.reports import Bounds, ExperimentReport, encode_report
-from experiments.selectors import get_report, get_results, list_changes
+from experiments.selectors import get_report, get_results, left_out_reason, list_changes
 from experiments.tasks import refresh_experiment
 
 VIEW = "experiments.view_experiment"
@@ -57,6 +58,7 @@ def experiment_detail(request: HttpRequest, key: str) -> HttpResponse:
         "changes": list_changes(experiment_key=key, limit=CHANGES_SHOWN),
         "actions": _actions(experiment, request.user),
         "can_refresh": experiment.started_at is not None,
+        "left_out": None if experiment.started_at is None else left_out_reason(experiment_key=key, at=timezone.now()),
     }
     return render(request, "experiments/results/detail.html", context)
 

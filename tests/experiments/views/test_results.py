@@ -15,6 +15,7 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 from experiments import tasks
 from experiments.models import Experiment, Refresh, Snapshot
 from experiments.reports import ExperimentReport, Message, Verdict, encode_report
+from experiments.selectors import list_configs
 from tests.experiments.reports import make_comparison, make_estimate, make_health, make_metric, make_report
 from tests.factories.experiments import STARTED, make_experiment
 
@@ -78,11 +79,19 @@ def test_detail__report__shows_verdict_health_charts_numbers_plan_and_log(client
 
 
 def test_detail__any_report__needs_few_queries(
-    client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+    client: Client, django_assert_max_num_queries: DjangoAssertNumQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = store(make_report(metrics=tuple(make_metric(key=f"m{n}") for n in range(8))))
+    monkeypatch.setattr("experiments.selectors.config._is_fresh", lambda snapshot: True)
+    list_configs()  # a running process knows the experiments already
     with django_assert_max_num_queries(PAGE_QUERIES):
         page(client, experiment)
+
+
+def test_detail__not_for_clients__says_why(client: Client) -> None:
+    html = page(client, store(make_report()))
+    assert "Not in the clients&#x27; payload:" in html or "Not in the clients' payload:" in html
+    assert "It randomizes profiles" in html
 
 
 def test_detail__unhealthy__says_it_is_not_to_be_trusted(client: Client) -> None:
