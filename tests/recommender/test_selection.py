@@ -120,6 +120,14 @@ def test_evaluate__table__the_choice_stands_before_every_test_figure(tmp_path: P
     assert lines[-1].startswith("chosen − popularity: +")
 
 
+def test_evaluate__markdown__one_row_a_method(tmp_path: Path) -> None:
+    lines = _evaluate(str(_file(tmp_path)), "--format", "markdown").splitlines()
+    heading = lines.index("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    assert lines[heading - 1].startswith("| method | NDCG@10 |")
+    assert lines[heading + 1].startswith("| random | 0.")
+    assert any(line.startswith("| CHOSEN | ") for line in lines)
+
+
 def test_evaluate__json__same_choice_and_full_precision(tmp_path: Path) -> None:
     answer = json.loads(_evaluate(str(_file(tmp_path)), "--format", "json"))
     assert answer["test"]["CHOSEN"]["ndcg"] > answer["test"]["random"]["ndcg"]

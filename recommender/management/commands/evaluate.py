@@ -22,6 +22,8 @@ from recommender.errors import RecommenderError
 
 HEADING = "{:<60} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6} {:>8} {:>8}"
 ROW = "{:<60} {:>8.4f} {:>8.4f} {:>8.4f} {:>8.3f} {:>8.2f} {:>6.3f} {:>8.2f} {:>8.2f}"
+MARKDOWN_HEADING = "\n|" + " {} |" * 9 + "\n|---" + "|---:" * 8 + "|"
+MARKDOWN_ROW = "| {} | {:.4f} | {:.4f} | {:.4f} | {:.3f} | {:.2f} | {:.3f} | {:.2f} | {:.2f} |"
 
 
 class Command(BaseCommand):
@@ -34,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file or a folder")
         parser.add_argument("--items", type=Path, help="a file that describes the items")
         parser.add_argument("--seed", type=int, default=0)
-        parser.add_argument("--format", choices=["table", "json"], default="table")
+        parser.add_argument("--format", choices=["table", "markdown", "json"], default="table")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """The choice first, the test figures after it."""
@@ -43,6 +45,7 @@ class Command(BaseCommand):
         from recommender.services.selection import choose
 
         self.as_json: bool = options["format"] == "json"
+        self.as_markdown: bool = options["format"] == "markdown"
         seed: int = options["seed"]
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         try:
@@ -88,7 +91,7 @@ class Command(BaseCommand):
         from recommender.services.evaluation import judge_scores
 
         titles = ("method", "NDCG@10", "rec@10", "MAP@10", "coverage", "novelty", "Gini", "fit CPU", "rank CPU")
-        self._line(HEADING.format(*titles))
+        self._line((MARKDOWN_HEADING if self.as_markdown else HEADING).format(*titles))
         judged = {"random": (judge_scores(_random(split, seed), split), 0.0, 0.0)}
         self._row("random", *judged["random"])
         families = {str(validated.candidate): validated.candidate for validated in reversed(choice.families)}
@@ -104,6 +107,7 @@ class Command(BaseCommand):
                 ("popularity", next(name for name in families if name.startswith("popularity"))),
             )
         }
+        self._line("")
         for label, difference in differences.items():
             self._line(
                 f"chosen − {label}: {difference.difference:+.4f} "
@@ -121,7 +125,9 @@ class Command(BaseCommand):
     def _row(self, name: str, judged: Any, fit: float, rank: float) -> None:
         found = judged.quality
         figures = (found.ndcg, found.recall, found.map, found.coverage, found.novelty, found.gini, fit, rank)
-        self._line(ROW.format(name[:60], *figures))
+        self._line(
+            (MARKDOWN_ROW if self.as_markdown else ROW).format(name if self.as_markdown else name[:60], *figures)
+        )
 
     def _line(self, text: str) -> None:
         if not self.as_json:
