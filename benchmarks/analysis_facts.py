@@ -137,8 +137,8 @@ def on_sqlite(exposures: pa.Table, events: pa.Table, folder: Path) -> BareFacts:
         places = ", ".join("?" * table.num_columns)
         columns = [table.column(c).to_pylist() for c in table.column_names]
         connection.executemany(f"INSERT INTO {name} VALUES ({places})", zip(*columns, strict=True))
-    for columns in INDEXES:
-        connection.execute(f"CREATE INDEX events_{columns.replace(', ', '_')} ON events ({columns})")
+    for index in INDEXES:
+        connection.execute(f"CREATE INDEX events_{index.replace(', ', '_')} ON events ({index})")
     connection.commit()
     return BareFacts("sqlite", lambda sql: connection.execute(sql).fetchall())
 
@@ -166,8 +166,8 @@ def on_postgres(exposures: pa.Table, events: pa.Table, folder: Path) -> BareFact
         with cursor.copy(f"COPY {name} FROM STDIN") as copy:
             for row in zip(*(table.column(c).to_pylist() for c in table.column_names), strict=True):
                 copy.write_row(row)
-    for columns in INDEXES:
-        cursor.execute(f"CREATE INDEX ON events ({columns})")
+    for index in INDEXES:
+        cursor.execute(f"CREATE INDEX ON events ({index})")
     cursor.execute("ANALYZE exposures")
     cursor.execute("ANALYZE events")
 
