@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from recommender.algorithms.als import Als
-from recommender.algorithms.base import Algorithm, rows_of, top_k, top_k_rows
+from recommender.algorithms.base import Algorithm, rows_of, top_k
 from recommender.algorithms.item_knn import ItemKNN
 from recommender.algorithms.popularity import Popularity
 from recommender.dataset import Dataset
@@ -61,7 +61,7 @@ def main() -> None:
         fit = time.process_time() - started
         started = time.process_time()
         for first in range(0, BATCHED, BATCH):
-            top_k_rows(algorithm.score_block(arrays, profiles[first : first + BATCH]), 50)
+            algorithm.rank_block(arrays, profiles[first : first + BATCH], profiles[first : first + BATCH], 50)
         rate = BATCHED / (time.process_time() - started)
         times = []
         for profile in rows_of(profiles[:SINGLE]):

@@ -89,6 +89,12 @@ class Algorithm(ABC):
         """Scores of many profiles at once, n × M; rows equal `score`. Override it where a matrix product is faster."""
         return np.stack([self.score(arrays, profile) for profile in rows_of(profiles)])
 
+    def rank_block(self, arrays: Arrays, profiles: Csr, seen: Csr, k: int) -> NDArray[np.int32]:
+        """Lists of the `k` best items of each profile that are not in its row of `seen`, n × k, −1 where short."""
+        scores = np.array(self.score_block(arrays, profiles))
+        scores[np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)), seen.indices] = NO_SCORE
+        return top_k_rows(scores, k)
+
     def explain(self, arrays: Arrays, profile: Profile, item: int) -> Sequence[Anchor]:
         """The items of the profile that gave this item its score, strongest first; empty if it cannot say."""
         return ()

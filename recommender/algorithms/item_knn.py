@@ -14,6 +14,7 @@ import numpy as np
 from recommender.algorithms.base import Algorithm, Capabilities, Profile
 from recommender.algorithms.neighbours import (
     explain_neighbours,
+    rank_neighbours_block,
     score_neighbours,
     score_neighbours_block,
     top_neighbours,
@@ -63,6 +64,10 @@ class ItemKNN(Algorithm):
     def score_block(self, arrays: Arrays, profiles: Csr) -> Scores:
         """One sparse product."""
         return score_neighbours_block(arrays, centred_rows(profiles) if self.uses_ratings else profiles)
+
+    def rank_block(self, arrays: Arrays, profiles: Csr, seen: Csr, k: int) -> NDArray[np.int32]:
+        """The same product, never dense."""
+        return rank_neighbours_block(arrays, centred_rows(profiles) if self.uses_ratings else profiles, seen, k)
 
     def explain(self, arrays: Arrays, profile: Profile, item: int) -> Sequence[Anchor]:
         """Because you chose these."""

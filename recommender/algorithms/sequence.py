@@ -15,6 +15,7 @@ import numpy as np
 from recommender.algorithms.base import Algorithm, Capabilities, Profile
 from recommender.algorithms.neighbours import (
     explain_neighbours,
+    rank_neighbours_block,
     score_neighbours,
     score_neighbours_block,
     top_neighbours,
@@ -22,6 +23,8 @@ from recommender.algorithms.neighbours import (
 from recommender.dataset import to_csr
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from recommender.algorithms.base import Anchor, Arrays, Parameters, Scores
     from recommender.dataset import Csr, Dataset
 
@@ -64,11 +67,11 @@ class NextInSequence(Algorithm):
 
     def score_block(self, arrays: Arrays, profiles: Csr) -> Scores:
         """One sparse product."""
-        counts = np.diff(profiles.indptr)
-        ranks = np.repeat(profiles.indptr[1:], counts) - 1 - np.arange(profiles.indices.size)
-        faded = profiles.copy()
-        faded.data = self._weights(ranks)
-        return score_neighbours_block(arrays, faded)
+        return score_neighbours_block(arrays, self._faded_rows(profiles))
+
+    def rank_block(self, arrays: Arrays, profiles: Csr, seen: Csr, k: int) -> NDArray[np.int32]:
+        """The same product, never dense."""
+        return rank_neighbours_block(arrays, self._faded_rows(profiles), seen, k)
 
     def explain(self, arrays: Arrays, profile: Profile, item: int) -> tuple[Anchor, ...]:
         """Because you chose these lately."""
@@ -76,6 +79,13 @@ class NextInSequence(Algorithm):
 
     def _faded(self, profile: Profile) -> Profile:
         return Profile(profile.items, self._weights(np.arange(profile.items.size)[::-1]))
+
+    def _faded_rows(self, profiles: Csr) -> Csr:
+        counts = np.diff(profiles.indptr)
+        ranks = np.repeat(profiles.indptr[1:], counts) - 1 - np.arange(profiles.indices.size)
+        faded = profiles.copy()
+        faded.data = self._weights(ranks)
+        return faded
 
     def _weights(self, ranks: np.ndarray[tuple[int], np.dtype[np.signedinteger]]) -> Scores:
         return np.exp(-ranks / self.number("memory")).astype(np.float32)

@@ -85,32 +85,32 @@ def profiles_for(algorithm: Algorithm, train: Dataset) -> Csr:
 
 def judge(algorithm: Algorithm, arrays: Arrays, split: Split, *, k: int = LIST_LENGTH) -> Judged:
     """Lists of `k` without anything seen, short ones filled by popularity (as serving does), and their quality."""
-    return judge_scores(_score_blocks(algorithm, arrays, split), split, k=k)
+    profiles, seen = profiles_for(algorithm, split.train)[split.people], split.train.matrix()
+    lists = np.full((split.people.size, k), -1, dtype=np.int32)
+    step = max(1, BLOCK_CELLS // max(1, split.train.n_items))
+    for first in range(0, split.people.size, step):
+        rows = slice(first, first + step)
+        lists[rows] = algorithm.rank_block(arrays, profiles[rows], seen[split.people[rows]], k)
+    return _judged(lists, seen, split)
 
 
 def judge_scores(blocks: Iterator[tuple[slice, Scores]], split: Split, *, k: int = LIST_LENGTH) -> Judged:
     """`judge` for scores that come from anywhere: blocks of rows of `split.people`, in order."""
-    train = split.train
-    seen = train.matrix()
-    popularity = _popularity(train)
+    seen = split.train.matrix()
     lists = np.full((split.people.size, k), -1, dtype=np.int32)
     for rows, scores in blocks:
         usable = np.array(scores, dtype=np.float32)
         _mask(usable, seen[split.people[rows]], NO_SCORE)
         lists[rows] = top_k_rows(usable, k)
-    _fill(lists, popularity, seen, split.people)
+    return _judged(lists, seen, split)
+
+
+def _judged(lists: NDArray[np.int32], seen: Csr, split: Split) -> Judged:
+    _fill(lists, _popularity(split.train), seen, split.people)
     people = accuracy(lists, split.truth)
-    known_by = np.bincount(seen.indices, minlength=train.n_items)
+    known_by = np.bincount(seen.indices, minlength=split.train.n_items)
     active = int((np.diff(seen.indptr) > 0).sum())
     return Judged(lists=lists, people=people, quality=quality(lists, people, known_by=known_by, n_people=active))
-
-
-def _score_blocks(algorithm: Algorithm, arrays: Arrays, split: Split) -> Iterator[tuple[slice, Scores]]:
-    profiles = profiles_for(algorithm, split.train)[split.people]
-    step = max(1, BLOCK_CELLS // max(1, split.train.n_items))
-    for first in range(0, split.people.size, step):
-        rows = slice(first, first + step)
-        yield rows, algorithm.score_block(arrays, profiles[rows])
 
 
 def _popularity(train: Dataset) -> Scores:

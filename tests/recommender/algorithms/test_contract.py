@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from recommender.algorithms.base import NO_SCORE, Algorithm, Arrays, Profile, rows_of, top_k
+from recommender.algorithms.base import NO_SCORE, Algorithm, Arrays, Profile, rows_of, top_k, top_k_rows
 from recommender.dataset import Dataset
 from recommender.registry import algorithms
 from tests.recommender.algorithms.conftest import world
@@ -48,6 +48,15 @@ def test_score_block__many_profiles__equals_score_of_each(key: str, rated_world:
     single = np.stack([algorithm.score(arrays, profile) for profile in rows_of(profiles)])
     np.testing.assert_array_equal(np.isneginf(block), np.isneginf(single))
     np.testing.assert_allclose(block, single, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("k", [1, 4, 40])
+def test_rank_block__unseen_items__are_the_top_of_the_scores(key: str, rated_world: Dataset, k: int) -> None:
+    algorithm, arrays = _fitted(key, rated_world)
+    profiles, seen = _profiles(algorithm, rated_world), rated_world.matrix()
+    scores = np.array(algorithm.score_block(arrays, profiles))
+    scores[np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)), seen.indices] = NO_SCORE
+    np.testing.assert_array_equal(algorithm.rank_block(arrays, profiles, seen, k), top_k_rows(scores, k))
 
 
 def test_fit__same_seed__same_arrays_to_the_bit(key: str, implicit_world: Dataset) -> None:
