@@ -123,6 +123,8 @@ def _read(stream: Iterable[str], columns: Columns) -> FinishedExperiment:
     doubled = next((name for name in metric_names if metric_names.count(name) > 1), None)
     if doubled is not None:
         raise CsvProblem(f"column {doubled}: asked for as a metric twice")
+    if columns.covariate in metric_names:
+        raise CsvProblem(f"column {columns.covariate}: a metric cannot be its own covariate, known before the exposure")
     lines, header, rows = _rows(stream)
     names = [columns.arm, *metric_names]
     names += [name for name in (columns.unit, columns.covariate) if name is not None]

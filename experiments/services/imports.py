@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -64,8 +66,9 @@ def import_finished_experiment(
 ) -> ImportedExperiment:
     """Import a file as a finished experiment and analyze it; all of it happens or nothing.
 
-    `weights` are the designed shares by arm, equal where not given. The same file with the same
-    columns is one experiment, however often it is imported. No unit identifier is stored.
+    `weights` are the designed shares by arm: of every arm, or of none, which means equal ones.
+    The same file with the same columns is one experiment, however often it is imported. No unit
+    identifier is stored.
     """
     try:
         data = read_finished_experiment(path, columns)
@@ -153,7 +156,10 @@ def _shares(data: FinishedExperiment, weights: Mapping[str, float], *, column: s
     unknown = sorted(weights.keys() - set(data.arms))
     if unknown:
         raise CannotImport(f"column {column}: no row has the arm {unknown[0]!r} that a weight names")
-    if any(weight <= 0 for weight in weights.values()):
+    missing = [arm for arm in data.arms if arm not in weights]
+    if weights and missing:  # "control=0.1" alone could mean a tenth of all, or a tenth of another arm
+        raise CannotImport(f"column {column}: give every arm a weight, or none; {missing[0]!r} has none")
+    if not all(0 < weight < math.inf for weight in weights.values()):
         raise CannotImport("a weight must be positive")
     shares = {arm: weights.get(arm, 1.0) for arm in data.arms}
     total = sum(shares.values())
@@ -175,7 +181,8 @@ def _arm_keys(arms: Sequence[str]) -> dict[str, str]:
     keys: dict[str, str] = {}
     for index, arm in enumerate(arms):
         slug = slugify(arm)[:50] or f"arm-{index}"
-        keys[arm] = f"{slug}-{index}" if slug in keys.values() else slug
+        free = (key for number in count(index) if (key := f"{slug}-{number}") not in keys.values())
+        keys[arm] = next(free) if slug in keys.values() else slug
     return keys
 
 

@@ -53,7 +53,7 @@ class Command(BaseCommand):
             metavar="ARM=SHARE",
             action="append",
             default=[],
-            help="designed share of an arm, where the arms were not meant to be equal",
+            help="designed share of an arm, where the arms were not meant to be equal; give it for every arm",
         )
         parser.add_argument("--format", choices=("table", "json"), default="table")
 

@@ -165,6 +165,19 @@ def test_analyze_csv__arms_with_equal_slugs__stay_apart(folder: Path) -> None:
     content = PLAIN.replace(",A,", ",a b,").replace(",B,", ",A-B,")
     found = run_json(write(folder, content), "--arm", "arm", "--control", "a b", *BASIC[4:])
     assert {one["arm"] for one in found["comparisons"]} == {"A-B"}
+    found = run_json(
+        write(
+            folder,
+            PLAIN.replace("p0,B,", "p0,x-2,").replace("p1,A,", "p1,x,").replace(",A,", ",X,").replace(",B,", ",x-2,")
+            + "q,x,0,1,1\n",
+        ),
+        "--arm",
+        "arm",
+        "--control",
+        "x",
+        *BASIC[4:],
+    )
+    assert {one["arm"] for one in found["comparisons"]} == {"X", "x-2"}
     kanji = PLAIN.replace(",A,", ",対照,").replace(",B,", ",処置,")
     found = run_json(write(folder, kanji), "--arm", "arm", "--control", "対照", *BASIC[4:])
     assert {one["arm"] for one in found["comparisons"]} == {"処置"}
@@ -183,8 +196,12 @@ def test_analyze_csv__arms_with_equal_slugs__stay_apart(folder: Path) -> None:
         (PLAIN + "q,C,0,1,1\n", BASIC, "line 202, column arm: arm 'C' has one unit"),
         (PLAIN + "p3,A,0,1,1\n", (*BASIC, "--unit", "who"), "line 202, column who: unit 'p3' is in line 5 already"),
         (PLAIN, (*BASIC, "--weight", "C=1"), "column arm: no row has the arm 'C' that a weight names"),
-        (PLAIN, (*BASIC, "--weight", "A=0"), "a weight must be positive"),
+        (PLAIN, (*BASIC, "--weight", "A=0", "--weight", "B=1"), "a weight must be positive"),
         (PLAIN, (*BASIC, "--weight", "A=lots"), "write ARM=SHARE"),
+        (PLAIN, (*BASIC, "--weight", "A=nan", "--weight", "B=1"), "a weight must be positive"),
+        (PLAIN, (*BASIC, "--weight", "A=inf", "--weight", "B=1"), "a weight must be positive"),
+        (PLAIN, (*BASIC, "--weight", "A=0.1"), "give every arm a weight, or none; 'B' has none"),
+        (PLAIN, (*BASIC, "--covariate", "spend"), "column spend: a metric cannot be its own covariate"),
     ],
 )
 def test_analyze_csv__bad_input__is_named_and_leaves_nothing(
