@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -55,6 +57,35 @@ def names(name: str) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
 
 
+def currency(name: str, *, default: str) -> str:
+    """Return the variable `name`, three capital letters as ISO 4217 writes a currency."""
+    value = os.environ.get(name, default)
+    if len(value) != 3 or not value.isascii() or not value.isalpha() or not value.isupper():
+        raise ImproperlyConfigured(f"{name}={value!r} is not a currency's code: write three capital letters, like EUR.")
+    return value
+
+
+def time_zone(name: str, *, default: str) -> str:
+    """Return the variable `name`, a time zone that this machine knows."""
+    value = os.environ.get(name, default)
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError; a folder's name an OSError
+        raise ImproperlyConfigured(f"{name}={value!r} is no time zone: write one like Europe/Berlin.") from error
+    return value
+
+
+def data_folder(name: str, *, default: Path, parts: tuple[str, ...]) -> Path:
+    """Return the folder `name`, made with its `parts` where they are missing, private to the user."""
+    folder = Path(os.environ.get(name) or default).resolve()
+    try:
+        for part in ("", *parts):
+            (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}: {folder} cannot be made: {error.strerror}.") from error
+    return folder
+
+
 def secret(name: str, *, file: Path) -> tuple[str, bool]:
     """Return (secret, whether it was generated): the variable `name`, else the private file, made at the first call.
 
@@ -81,8 +112,9 @@ def _written_secret(file: Path) -> str:
 
 def database(url: str, *, sqlite_options: dict[str, Any]) -> dict[str, Any]:
     """Return Django's settings for the database `url` (SQLite or PostgreSQL)."""
-    settings: dict[str, Any] = dict(env.db_url_config(url))
-    engine = str(settings["ENGINE"])
+    with warnings.catch_warnings(action="ignore"):  # what the library warns of is refused below
+        settings: dict[str, Any] = dict(env.db_url_config(url))
+    engine = str(settings.get("ENGINE") or "no known kind of database")
     if engine.endswith("sqlite3"):
         return settings | {"OPTIONS": sqlite_options}
     if engine.endswith("postgresql"):

@@ -16,9 +16,9 @@ from config.logs import logging_settings
 django_stubs_ext.monkeypatch()  # generic base classes (`ModelAdmin[Item]`) are subscripted at run time, too
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(os.environ.get("HOLDOUT_DATA_DIR", BASE_DIR / "var")).resolve()
-for folder in ("", "models", "parquet", "spool", "broker", "static"):
-    (DATA_DIR / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+DATA_DIR = env.data_folder(
+    "HOLDOUT_DATA_DIR", default=BASE_DIR / "var", parts=("models", "parquet", "spool", "broker", "static")
+)
 
 PRODUCTION = env.choice("HOLDOUT_ENV", default="development", allowed=("development", "production")) == "production"
 DEBUG = env.flag("HOLDOUT_DEBUG", default=False)
@@ -101,8 +101,8 @@ CACHES: dict[str, dict[str, Any]] = {
 # What the lower apps read through ports.
 EXPERIMENTS_FACTS = "marketing.facts.EventFacts"
 RECOMMENDER_INTERACTIONS = "marketing.facts.Interactions"
-REPORTING_CURRENCY = os.environ.get("HOLDOUT_CURRENCY", "EUR")
-REPORTING_TIME_ZONE = os.environ.get("HOLDOUT_TIME_ZONE", "UTC")
+REPORTING_CURRENCY = env.currency("HOLDOUT_CURRENCY", default="EUR")
+REPORTING_TIME_ZONE = env.time_zone("HOLDOUT_TIME_ZONE", default="UTC")
 
 # Celery: brokers are doorbells, the state lives in the database (ADR 4).
 CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import multiprocessing
 import os
 import signal
@@ -69,16 +70,18 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def port_is_free(host: str, port: int) -> bool:
-    """Tell whether `host:port` can be bound."""
+def why_not_bound(host: str, port: int) -> str:
+    """Return why `host:port` cannot be listened on, and which setting changes that; empty when it can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"Port {port} on {host} is taken. Choose another: HOLDOUT_PORT={port + 1} make run"
+            return f"HOLDOUT_HOST={host}, HOLDOUT_PORT={port}: cannot be listened on: {error.strerror}."
+    return ""
 
 
 def say(text: str) -> None:
@@ -195,22 +198,37 @@ def prepare() -> Site | str:
     from django.conf import settings
     from django.core.management import call_command
 
+    from config.checks import refuse_unsafe_settings
     from config.signin import one_time_path
     from marketing.services.setup import first_user
 
+    refuse_unsafe_settings()  # the web process refuses, too, but beside it worker and beat would run on
     host, port = settings.HOST, settings.PORT
-    if not port_is_free(host, port):
-        return f"Port {port} on {host} is taken. Choose another: HOLDOUT_PORT={port + 1} make run"
+    if why_not := why_not_bound(host, port):
+        return why_not
     call_command("migrate", interactive=False, verbosity=0, skip_checks=False)
     call_command("prepare", verbosity=0)
     workers = 2 if settings.PRODUCTION else 1
     return Site(host, port, workers, with_demo=settings.DEMO, sign_in_path=one_time_path(first_user()))
 
 
+def prepared_or_reason() -> Site | str:
+    """Run `prepare`; what an operator can put right is said in one sentence, without a traceback."""
+    from django.core.exceptions import ImproperlyConfigured
+    from django.db import OperationalError
+
+    try:
+        return prepare()
+    except ImproperlyConfigured as error:
+        return str(error)
+    except OperationalError as error:
+        return f"The database that DATABASE_URL names cannot be used: {error}"
+
+
 def prepare_apart() -> Site | str | None:
     """Run `prepare` in a process that ends: Django's memory is not needed while the group runs. None: it failed."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=lambda: sender.send(prepare()))
+    child = multiprocessing.get_context("fork").Process(target=lambda: sender.send(prepared_or_reason()))
     child.start()
     sender.close()
     try:

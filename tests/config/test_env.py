@@ -69,3 +69,46 @@ def test_database__postgresql__keeps_connections() -> None:
 def test_database__another_engine__is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="SQLite and PostgreSQL"):
         env.database("mysql://root@127.0.0.1/x", sqlite_options={})
+
+
+def test_database__no_url__is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="no known kind"):
+        env.database("nonsense", sqlite_options={})
+
+
+def test_currency__three_capital_letters__is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDOUT_CURRENCY", "CHF")
+    assert env.currency("HOLDOUT_CURRENCY", default="EUR") == "CHF"
+
+
+@pytest.mark.parametrize("raw", ["", "euros", "eur", "E R", "ÄÖÜ"])
+def test_currency__anything_else__is_refused(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("HOLDOUT_CURRENCY", raw)
+    with pytest.raises(ImproperlyConfigured, match="HOLDOUT_CURRENCY"):
+        env.currency("HOLDOUT_CURRENCY", default="EUR")
+
+
+def test_time_zone__known__is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDOUT_TIME_ZONE", "Europe/Berlin")
+    assert env.time_zone("HOLDOUT_TIME_ZONE", default="UTC") == "Europe/Berlin"
+
+
+@pytest.mark.parametrize("raw", ["Mars/Base", "", "../etc/passwd", "Europe"])
+def test_time_zone__unknown__is_refused(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("HOLDOUT_TIME_ZONE", raw)
+    with pytest.raises(ImproperlyConfigured, match="HOLDOUT_TIME_ZONE"):
+        env.time_zone("HOLDOUT_TIME_ZONE", default="UTC")
+
+
+def test_data_folder__missing__is_made_private_with_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDOUT_DATA_DIR", str(tmp_path / "a"))
+    folder = env.data_folder("HOLDOUT_DATA_DIR", default=tmp_path / "b", parts=("spool",))
+    assert folder == tmp_path / "a"
+    assert stat.S_IMODE((folder / "spool").stat().st_mode) == 0o700
+
+
+def test_data_folder__cannot_be_made__names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOLDOUT_DATA_DIR", str(tmp_path / "file" / "below"))
+    with pytest.raises(ImproperlyConfigured, match="HOLDOUT_DATA_DIR"):
+        env.data_folder("HOLDOUT_DATA_DIR", default=tmp_path, parts=())

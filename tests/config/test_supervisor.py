@@ -6,6 +6,9 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import pytest
 
 from config import supervisor
 from config.supervisor import Group, Member
@@ -36,7 +39,44 @@ def test_port__taken__is_seen() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert not supervisor.port_is_free("127.0.0.1", taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        assert f"HOLDOUT_PORT={port + 1}" in supervisor.why_not_bound("127.0.0.1", port)
+    assert supervisor.why_not_bound("127.0.0.1", port) == ""
+
+
+def test_port__address_of_no_machine__names_the_setting_and_not_the_port() -> None:
+    assert supervisor.why_not_bound("192.0.2.1", 8000).startswith("HOLDOUT_HOST=192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"HOLDOUT_ENV": "production"}, "HOLDOUT_SECRET_KEY is not set."),
+        ({"HOLDOUT_PORT": "eighty"}, "HOLDOUT_PORT='eighty' is not a whole number."),
+        ({"DATABASE_URL": "postgres://nobody@127.0.0.1:1/x"}, "The database that DATABASE_URL names cannot be used"),
+    ],
+)
+def test_main__settings_that_cannot_be__says_so_in_a_sentence_and_starts_nothing(
+    setting: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    surroundings = {name: value for name, value in os.environ.items() if name != "HOLDOUT_SECRET_KEY"}
+    done = subprocess.run(
+        [sys.executable, "-m", "config.supervisor"],
+        env={
+            **surroundings,
+            "HOLDOUT_DATA_DIR": str(tmp_path),
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            **setting,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert said in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Holdout runs at" not in done.stdout
 
 
 def test_main__port_taken__names_the_setting_and_exits_2() -> None:
