@@ -6,6 +6,7 @@ import pytest
 
 from recommender.services import bounded
 from recommender.services.bounded import TookTooLong, call_bounded
+from tests.endtoend.stack import until
 
 
 def test_call__inside_a_transaction__runs_here(db: None) -> None:
@@ -21,7 +22,7 @@ def test_call__outside__another_thread_its_result_and_its_error(caplog: pytest.L
 
     with pytest.raises(ZeroDivisionError):
         call_bounded(fail, seconds=5)
-    assert "bounded call failed" in caplog.text
+    until(lambda: "bounded call failed" in caplog.text, what="line in the log", patience=5)  # written by the thread
 
 
 @pytest.mark.django_db(transaction=True)
