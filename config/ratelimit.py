@@ -45,6 +45,12 @@ def rule_for(request: HttpRequest) -> tuple[str, RateLimitItem] | None:
     return None
 
 
+def address_of(request: HttpRequest) -> str:
+    """Return whom the request is counted for; behind a proxy the address that the proxy itself has added, the last."""
+    forwarded = str(request.META.get("HTTP_X_FORWARDED_FOR", "")) if settings.BEHIND_TLS_PROXY else ""
+    return forwarded.rpartition(",")[2].strip() or str(request.META.get("REMOTE_ADDR", ""))
+
+
 class RateLimitMiddleware:
     """Answer 429 with `Retry-After` once an address has used up its limit."""
 
@@ -57,7 +63,7 @@ class RateLimitMiddleware:
         if rule is None:
             return self.get_response(request)
         prefix, limit = rule
-        address = request.META.get("REMOTE_ADDR", "")
+        address = address_of(request)
         if limiter().hit(limit, prefix, address):
             return self.get_response(request)
         wait = max(1, math.ceil(limiter().get_window_stats(limit, prefix, address).reset_time - time.time()))

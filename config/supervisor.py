@@ -188,6 +188,7 @@ class Site:
     workers: int
     with_demo: bool
     sign_in_path: str
+    """Empty where no link is to be shown."""
 
 
 def prepare() -> Site | str:
@@ -209,7 +210,10 @@ def prepare() -> Site | str:
     call_command("migrate", interactive=False, verbosity=0, skip_checks=False)
     call_command("prepare", verbosity=0)
     workers = 2 if settings.PRODUCTION else 1
-    return Site(host, port, workers, with_demo=settings.DEMO, sign_in_path=one_time_path(first_user()))
+    user = first_user()
+    # In production the terminal is a log that many can read: no link for somebody who has a password.
+    path = "" if settings.PRODUCTION and user.has_usable_password() else one_time_path(user)
+    return Site(host, port, workers, with_demo=settings.DEMO, sign_in_path=path)
 
 
 def prepared_or_reason() -> Site | str:
@@ -250,7 +254,8 @@ def main() -> int:
         say(site)
         return 2
     address = f"http://{site.host}:{site.port}"
-    say(f"\n  Holdout runs at  {address}\n  Sign in (once):  {address}{site.sign_in_path}\n  Stop with Ctrl-C.\n")
+    sign_in = f"  Sign in (once):  {address}{site.sign_in_path}\n" if site.sign_in_path else ""
+    say(f"\n  Holdout runs at  {address}\n{sign_in}  Stop with Ctrl-C.\n")
     return Group(members(site.host, site.port, workers=site.workers, with_demo=site.with_demo)).run()
 
 

@@ -40,3 +40,22 @@ def test_limit__another_address__has_its_own(limited: None) -> None:
     for _ in range(3):
         Client(REMOTE_ADDR="10.0.0.1").post("/accounts/login/", {})
     assert Client(REMOTE_ADDR="10.0.0.2").post("/accounts/login/", {}).status_code == 200
+
+
+def test_limit__behind_a_proxy__counts_by_the_address_that_the_proxy_added(limited: None, settings: Settings) -> None:
+    settings.BEHIND_TLS_PROXY = True
+    for number in range(3):  # what a client writes itself into the header stands in front, and changes nothing
+        forged = f"192.0.2.{number}, 198.51.100.7"
+        code = Client(REMOTE_ADDR="127.0.0.1", headers={"X-Forwarded-For": forged}).post("/accounts/login/").status_code
+    assert code == 429
+    other = Client(REMOTE_ADDR="127.0.0.1", headers={"X-Forwarded-For": "198.51.100.8"})
+    assert other.post("/accounts/login/").status_code == 200
+
+
+def test_limit__no_proxy__ignores_the_header(limited: None, settings: Settings) -> None:
+    settings.BEHIND_TLS_PROXY = False
+    codes = [
+        Client(headers={"X-Forwarded-For": f"192.0.2.{number}"}).post("/accounts/login/").status_code
+        for number in range(3)
+    ]
+    assert codes == [200, 200, 429]

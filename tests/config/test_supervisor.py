@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
+from pytest_django.fixtures import Settings
 
 from config import supervisor
 from config.supervisor import Group, Member
@@ -151,3 +153,21 @@ def test_members__demo_off__makes_no_demo_world() -> None:
         "beat",
     ]
     assert supervisor.members("h", 1, workers=1, with_demo=True)[-1].is_once
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("is_production", "password", "shows"),
+    [(True, "long enough", False), (True, None, True), (False, "long enough", True)],
+)
+def test_prepare__superuser_with_a_password_in_production__shows_no_link(
+    is_production: bool, password: str | None, shows: bool, settings: Settings
+) -> None:
+    settings.PORT = 0
+    settings.PRODUCTION = is_production
+    settings.DEMO = settings.SECRET_KEY_WAS_GENERATED = False
+    settings.SECRET_KEY, settings.ALLOWED_HOSTS = "k" * 60, ["shop.example"]
+    User.objects.create_superuser("root", password=password)
+    site = supervisor.prepare()
+    assert isinstance(site, supervisor.Site)
+    assert bool(site.sign_in_path) is shows
