@@ -151,17 +151,18 @@ def seed_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Re
     _store(drawn, drawn.events, prefix=f"demo{seed}-shop", meter=meter)
     meter.begin(Step.SEGMENTS)
     segments = _build_segments(at=at)
+    # Before the analysis: training's memory is given back, that of the analysis' libraries stays.
+    for slug in STRATEGIES:
+        meter.begin(Step.TRAINING)
+        # The schedule may have been faster: the visits are there, so that model is as good.
+        with suppress(TrainingInProgress):
+            train(slug=slug, at=at, seed=seed)
+        meter.advance(TRAINING_WEIGHT)
     for season in stage.SEASON_DAYS:
         _play_season(drawn, season=season, plays=plays, segments=segments, meter=meter)
     for trial in plays:
         if trial.ending == Ending.DRAFT:
             _draft(trial, segments=segments, at=at)
-    for slug in STRATEGIES:
-        meter.begin(Step.TRAINING)
-        # The schedule may have been faster: all events are there, so that model is as good.
-        with suppress(TrainingInProgress):
-            train(slug=slug, at=at, seed=seed)
-        meter.advance(TRAINING_WEIGHT)
     for segment_id in segments.values():
         refresh_segment(segment_id=segment_id, at=at)
     return drawn

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -34,7 +35,9 @@ REFUND_RATE: Final = 0.05
 REFUND_DAYS: Final = (1.0, 5.0)
 ANSWER_DAYS: Final = 1.8  # mean delay of an order after the exposure
 WEEKDAYS: Final = (1.0, 0.95, 0.95, 1.0, 1.05, 1.2, 1.35)  # Monday to Sunday
-CHUNK_ROWS: Final = 20_000
+# People and rows whose shares over all goods are in memory at once: a few megabytes.
+BLOCK_PEOPLE: Final = 500
+BLOCK_ROWS: Final = 2_000
 
 
 class Kind(IntEnum):
@@ -133,12 +136,16 @@ def choose_goods(
     *, rng: np.random.Generator, shop: Shop, tastes: NDArray[np.float64], person: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return one good per row of `person`."""
-    chosen = np.empty(len(person), dtype=np.int64)
-    cumulative = np.cumsum(choice_shares(shop=shop, tastes=tastes), axis=1)
+    chosen = np.zeros(len(person), dtype=np.int64)
     draws = rng.random(len(person))
-    for begin in range(0, len(person), CHUNK_ROWS):
-        part = slice(begin, begin + CHUNK_ROWS)
-        chosen[part] = (cumulative[person[part]] < draws[part, None]).sum(axis=1)
+    by_person = np.argsort(person, kind="stable")
+    bounds = np.searchsorted(person[by_person], np.arange(0, len(tastes) + BLOCK_PEOPLE, BLOCK_PEOPLE))
+    for block, (low, high) in enumerate(pairwise(bounds)):
+        first = block * BLOCK_PEOPLE
+        cumulative = np.cumsum(choice_shares(shop=shop, tastes=tastes[first : first + BLOCK_PEOPLE]), axis=1)
+        for begin in range(low, high, BLOCK_ROWS):
+            rows = by_person[begin : min(begin + BLOCK_ROWS, high)]
+            chosen[rows] = (cumulative[person[rows] - first] < draws[rows, None]).sum(axis=1)
     return np.minimum(chosen, len(shop.goods) - 1)
 
 
