@@ -53,7 +53,7 @@ calibrate: $(VENV)/.installed-dev  ## Measure the whole pipeline over 2,000 simu
 	$(BIN)/python manage.py calibrate_pipeline --worlds 2000
 
 messages: $(VENV)/.installed-dev  ## Collect and compile translations (needs gettext)
-	$(BIN)/python manage.py makemessages --all --no-location --ignore .venv
+	$(BIN)/python manage.py makemessages --all --no-location --ignore .venv --ignore tests
 	$(BIN)/python manage.py compilemessages --ignore .venv
 
 clean:  ## Remove the environment and caches (never var/, where the data is)

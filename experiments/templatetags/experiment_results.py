@@ -29,8 +29,6 @@ register = template.Library()
 
 MISSING: Final = "–"
 SMALLEST_P: Final = 0.0001
-DAY_FORMAT: Final = "j M Y"
-MOMENT_FORMAT: Final = "j M Y, H:i"
 
 # Every message of a report. Parameters are formatted by their names, see `_FORMATS`.
 WORDS: Final = {
@@ -160,13 +158,13 @@ def _reason(code: str) -> str:
 @register.filter
 def moment(text: str) -> str:
     """An ISO time as date and time in the reader's form."""
-    return date_format(timezone.localtime(datetime.fromisoformat(text)), MOMENT_FORMAT)
+    return date_format(timezone.localtime(datetime.fromisoformat(text)), gettext("j M Y, H:i"))
 
 
 @register.filter
 def day_text(text: str) -> str:
     """An ISO day in the reader's form."""
-    return date_format(date.fromisoformat(text), DAY_FORMAT)
+    return date_format(date.fromisoformat(text), gettext("j M Y"))
 
 
 @register.filter

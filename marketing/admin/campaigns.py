@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext_lazy
 
 from marketing.errors import CannotTransition
 from marketing.models import Campaign, CampaignArm, Creative, Delivery, Link, OutsideCount
@@ -58,7 +58,7 @@ class CampaignAdmin(_WrittenByServices, _ModelAdmin):
         """Whoever may launch on the pages may do it here."""
         return request.user.has_perm("marketing.launch_campaign")
 
-    @admin.action(description=_("Schedule"), permissions=["launch"])
+    @admin.action(description=pgettext_lazy("campaign action", "Schedule"), permissions=["launch"])
     def schedule(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
         self._each("schedule", request, queryset)
 

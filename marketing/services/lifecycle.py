@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from experiments import errors as experiment_errors
 from experiments.selectors import get_status
@@ -66,7 +66,7 @@ TRANSITIONS: Final[dict[str, Transition]] = {
     for rule in (
         Transition(
             "schedule",
-            gettext_lazy("Schedule"),
+            pgettext_lazy("campaign action", "Schedule"),
             (CampaignStatus.DRAFT,),
             CampaignStatus.SCHEDULED,
             gettext_lazy("It launches by itself at its start. Until then it can be taken back."),
