@@ -49,7 +49,7 @@ pytest: $(VENV)/.installed-dev  ## Run the tests (SQLite, or the database that D
 slow: $(VENV)/.installed-dev  ## Run the slow calibrations and fault tests
 	$(BIN)/python -m pytest -m slow
 
-calibrate: $(VENV)/.installed-dev  ## Measure the whole pipeline over 2,000 simulated worlds (hours)
+calibrate: $(VENV)/.installed-dev  ## Measure the whole pipeline over 2,000 simulated worlds (ten minutes)
 	$(BIN)/python manage.py calibrate_pipeline --worlds 2000
 
 messages: $(VENV)/.installed-dev  ## Collect and compile translations (needs gettext)
