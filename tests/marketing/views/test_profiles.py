@@ -61,7 +61,7 @@ def test_list__many_people__pages_cost_the_same(
     assert f"?before={people[1].pk}" in first
     assert "p0@example.org" not in first
     assert "p0@example.org" in second
-    assert "before=" not in second
+    assert "before=" not in second.split("</main>")[0]  # the switch of languages below names the address
 
 
 def test_detail__everything_about_a_person__is_on_the_page(
