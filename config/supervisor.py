@@ -24,6 +24,8 @@ PYTHON = sys.executable
 RESTART_WINDOW: Final = 60.0  # seconds
 MOST_RESTARTS: Final = 5  # within the window; beyond it something is broken for good
 PR_SET_PDEATHSIG: Final = 1
+# Less memory: checks were made by `prepare` and would load every view again; glibc keeps a heap per thread otherwise.
+LEAN: Final = {"CELERY_SKIP_CHECKS": "1", "MALLOC_ARENA_MAX": "2"}
 GRACE: Final = 10.0  # seconds between asking and killing
 BLOCKING_THREADS: Final = 4
 # One process for all tasks: heavy libraries are loaded once, and draining goes on while a model trains.
@@ -46,7 +48,7 @@ class Member:
         self.process = subprocess.Popen(  # noqa: S603  (our own commands)
             self.command,
             start_new_session=True,
-            env=os.environ | {"CELERY_SKIP_CHECKS": "1"},  # done by `prepare`; they would load every view again
+            env=os.environ | LEAN,
             preexec_fn=_end_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
         )
 
