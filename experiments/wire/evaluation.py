@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 
 def unit_of(config: ExperimentConfig, attributes: Mapping[str, Any], *, default: str = "") -> str:
     """The unit's id among a client's attributes; `default` where they do not name one, empty for nonsense."""
-    given = attributes.get(hash_attribute(config.unit_type), default)
+    given = attributes.get(hash_attribute(config.unit_type))
+    if given is None:
+        return default
     if type(given) is int and abs(given) < 2**63:
         given = str(given)
     return given if isinstance(given, str) and is_usable(given) else ""

@@ -25,6 +25,7 @@ PREFLIGHT: Final = (
 )
 
 encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+decode: Final = json.JSONDecoder().decode
 
 
 class Answer(NamedTuple):
@@ -47,11 +48,12 @@ class Refused(Exception):
 
 def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
     """Hand an answer to the server."""
-    headers = [*CORS, *answer.headers]
-    if not answer.status.startswith(WITHOUT_BODY):
-        headers += [JSON_TYPE, ("Content-Length", str(len(answer.body)))]
-    start_response(answer.status, headers)
-    return [answer.body]
+    status, body, more = answer
+    if status[:3] in WITHOUT_BODY:
+        start_response(status, [*CORS, *more])
+    else:
+        start_response(status, [JSON_TYPE, ("Content-Length", str(len(body))), *CORS, *more])
+    return [body]
 
 
 def json_body(environ: Environ, *, most_bytes: int = MOST_BYTES) -> Any:
@@ -66,7 +68,7 @@ def json_body(environ: Environ, *, most_bytes: int = MOST_BYTES) -> Any:
     if len(raw) > most_bytes:
         raise Refused("413 Content Too Large", "GENERAL", f"a body may have {most_bytes} bytes")
     try:
-        return json.loads(raw)
+        return decode(raw.decode())
     except (ValueError, RecursionError):
         raise Refused("400 Bad Request", "PARSE_ERROR", "the body is not JSON") from None
 

@@ -15,6 +15,7 @@ from experiments.targeting.tree import EVERYONE
 from experiments.wire.evaluation import evaluate, is_usable, unit_of
 from experiments.wire.http import Answer, Environ, Refused, encode, is_known, json_body
 
+Configs = Mapping[str, ExperimentConfig]
 PATH: Final = "/ofrep/v1/evaluate/flags"
 CODE_DEFAULT: Final = "code-default"
 """The variant of an answer without a value: the client serves what its code names as the default."""
@@ -27,7 +28,9 @@ def evaluate_one(environ: Environ, flag: str, *, at: datetime) -> Answer:
     try:
         context = _context(environ)
         targeting_key = _targeting_key(context)
-        return Answer("200 OK", encode(_evaluated(_config(flag), targeting_key, context, at)).encode())
+        configs = list_configs()
+        config = _config(configs, flag)
+        return Answer("200 OK", _evaluated(configs, config, targeting_key, context, at).encode())
     except Refused as refused:
         return refusal(refused, flag=flag)
 
@@ -41,9 +44,11 @@ def evaluate_all(environ: Environ, *, at: datetime) -> Answer:
         return refusal(refused)
     configs = list_configs()
     flags = [
-        _evaluated(configs[key], targeting_key, context, at) for key in sorted(configs) if is_for_clients(configs[key])
+        _evaluated(configs, configs[key], targeting_key, context, at)
+        for key in sorted(configs)
+        if is_for_clients(configs[key])
     ]
-    body = encode({"flags": flags}).encode()
+    body = f'{{"flags":[{",".join(flags)}]}}'.encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     if is_known(environ, etag):
         return Answer("304 Not Modified", b"", (("ETag", etag),))
@@ -56,8 +61,8 @@ def refusal(refused: Refused, *, flag: str = "") -> Answer:
     return Answer(refused.status, encode({"key": flag, **body} if flag else body).encode(), refused.headers)
 
 
-def _config(flag: str) -> ExperimentConfig:
-    config = list_configs().get(flag)
+def _config(configs: Configs, flag: str) -> ExperimentConfig:
+    config = configs.get(flag)
     if config is None or not is_for_clients(config):
         raise Refused("404 Not Found", "FLAG_NOT_FOUND", f"there is no flag {flag!r}")
     return config
@@ -83,10 +88,34 @@ def _targeting_key(context: Mapping[str, Any]) -> str:
 
 
 def _evaluated(
-    config: ExperimentConfig, targeting_key: str, context: Mapping[str, Any], at: datetime
-) -> dict[str, Any]:
+    configs: Configs, config: ExperimentConfig, targeting_key: str, context: Mapping[str, Any], at: datetime
+) -> str:
     unit_id = unit_of(config, context, default=targeting_key)
-    assignment = evaluate(config, unit_id=unit_id, attributes=context, at=at)
+    return _texts.of(configs, config, evaluate(config, unit_id=unit_id, attributes=context, at=at))
+
+
+class _Texts:
+    """Answers as JSON, remembered while the experiments stay as they are: there are a few per experiment."""
+
+    def __init__(self) -> None:
+        # One reference to both, so that no thread puts an old answer beside new experiments.
+        self._known: tuple[Configs, dict[tuple[str, str | None, int | None, str], str]] = ({}, {})
+
+    def of(self, configs: Configs, config: ExperimentConfig, assignment: Assignment) -> str:
+        known = self._known
+        if known[0] is not configs:
+            known = self._known = (configs, {})
+        key = (config.key, assignment.arm_key, assignment.phase, assignment.reason)
+        text = known[1].get(key)
+        if text is None:
+            text = known[1][key] = encode(_content(config, assignment))
+        return text
+
+
+_texts: Final = _Texts()
+
+
+def _content(config: ExperimentConfig, assignment: Assignment) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "experiment": config.key,
         "unitType": config.unit_type,
