@@ -36,7 +36,7 @@ def write(folder: Path, content: str | bytes) -> Path:
         PLAIN.replace(",", ";").encode(),
         PLAIN.replace(",", "\t").encode(),
         b"\xef\xbb\xbf" + PLAIN.encode(),
-        gzip.compress(PLAIN.encode()),
+        gzip.compress(PLAIN.encode(), mtime=0),
         gzip.compress(b"\xef\xbb\xbf" + PLAIN.replace("\n", "\r\n").encode()),
         PLAIN.replace("TRUE", " true ").encode() + b"\n\n",
         PLAIN.replace("d,B", '"d","B"').encode(),
@@ -134,7 +134,7 @@ def test_read__cell_longer_than_csv_allows__names_the_line(tmp_path: Path) -> No
         read_finished_experiment(write(tmp_path, PLAIN.replace("9.99", "9" * 200_000)), columns())
 
 
-@pytest.mark.parametrize("content", [gzip.compress(PLAIN.encode())[:-12], b"\x1f\x8b\x08broken" + b"\0" * 40])
+@pytest.mark.parametrize("content", [gzip.compress(PLAIN.encode(), mtime=0)[:-12], b"\x1f\x8b\x08broken" + b"\0" * 40])
 def test_read__broken_gzip__cannot_be_read(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(CsvProblem, match="cannot be read"):
         read_finished_experiment(write(tmp_path, content), columns())
