@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from experiments.stats.power import Design, PlanProblem, power_of
-from experiments.stats.results import FloatArray
+from experiments.stats.power import Design, PlanProblem, chance_beyond, power_of
+from experiments.stats.results import Alternative, FloatArray
 
 # Days of history under which no curve is fitted: less than a week has no weekend.
 SHORTEST_HISTORY = 7
@@ -168,7 +168,8 @@ def remaining(
     asks about the *planned* effect: "observed power" at the observed effect says nothing new. With
     a normal prior of sd `prior_sd` around 0 the question is about the credible interval.
 
-    Raises `ValueError` for a zero effect, a non-positive error or a prior that is not positive.
+    Raises `ValueError` for a zero effect or one on the wrong side of a one-sided alternative, a non-positive
+    error or a prior that is not positive.
     Source: GrowthBook's mid-experiment power (its documentation, 2024), solved exactly.
 
     >>> told = remaining(0.05, 0.0448678058300158, 20_000)
@@ -183,6 +184,9 @@ def remaining(
             "target_effect must not be 0, standard_error and prior_sd must be positive, "
             f"got {target_effect}, {standard_error}, {prior_sd}"
         )
+
+    if plan.alternative is (Alternative.LESS if target_effect > 0 else Alternative.GREATER):
+        raise ValueError(f"target_effect {target_effect} lies on the other side of the alternative {plan.alternative}")
 
     def power_after(factor: float) -> float:
         return power_with_prior(target_effect, standard_error / math.sqrt(1 + factor), design=plan, prior_sd=prior_sd)
@@ -208,11 +212,8 @@ def power_with_prior(
     >>> round(power_with_prior(0.05, 0.0448678058300158, prior_sd=0.3), 6)
     0.193848
     """
-    from scipy import special
-
     plan = design or Design()
     if math.isinf(prior_sd):
         return float(power_of(effect, standard_error, design=plan))
     bound = plan.critical * math.sqrt(1 + (standard_error / prior_sd) ** 2)
-    z = effect / standard_error
-    return float(special.ndtr(z - bound) + special.ndtr(-z - bound))
+    return float(chance_beyond(effect / standard_error, bound, plan.alternative))

@@ -130,11 +130,20 @@ def power_of(effect: ArrayLike, standard_error: ArrayLike, *, design: Design | N
     """
     plan = design or Design()
     z = np.asarray(effect, dtype=np.float64) / np.asarray(standard_error, dtype=np.float64)
-    if plan.alternative is Alternative.GREATER:
-        return np.asarray(special.ndtr(z - plan.critical), dtype=np.float64)
-    if plan.alternative is Alternative.LESS:
-        return np.asarray(special.ndtr(-z - plan.critical), dtype=np.float64)
-    return np.asarray(special.ndtr(z - plan.critical) + special.ndtr(-z - plan.critical), dtype=np.float64)
+    return chance_beyond(z, plan.critical, plan.alternative)
+
+
+def chance_beyond(z: ArrayLike, critical: float, alternative: Alternative) -> FloatArray:
+    """Chance that a normal statistic with mean `z` passes the critical value on the alternative's side.
+
+    >>> round(float(chance_beyond(2.8, 1.959964, Alternative.TWO_SIDED)), 4)
+    0.7996
+    """
+    mean = np.asarray(z, dtype=np.float64)
+    above, below = special.ndtr(mean - critical), special.ndtr(-mean - critical)
+    if alternative is Alternative.TWO_SIDED:
+        return np.asarray(above + below, dtype=np.float64)
+    return np.asarray(above if alternative is Alternative.GREATER else below, dtype=np.float64)
 
 
 def proportion_baseline(rate: float) -> Baseline:
@@ -217,6 +226,8 @@ def planned_power(baseline: Baseline, mde: float, n_total: float, *, design: Des
     0.8
     """
     plan = design or Design()
+    if not n_total > 0:
+        raise ValueError(f"n_total must be positive, got {n_total}")
     effect, (variance_control, variance_treatment) = _signal(baseline, mde, plan)
     control, treatment = plan.shares
     error = math.sqrt((variance_control / control + variance_treatment / treatment) / n_total)
@@ -244,7 +255,11 @@ def detectable_effect(
         return planned_power(baseline, sign * size, n_total, design=plan) - plan.power
 
     if missing(limit) < 0:
-        return Detectable(None, None, PlanProblem.NOT_DETECTABLE)
+        # On the log scale a fall towards −100 % becomes noisier than it grows: look for one in between.
+        found = [size for size in limit * np.geomspace(1e-9, 1.0, 400) if missing(float(size)) >= 0]
+        if not found:
+            return Detectable(None, None, PlanProblem.NOT_DETECTABLE)
+        limit = float(found[0])
     size = sign * float(optimize.brentq(missing, 1e-15, limit, xtol=1e-15, rtol=1e-13))
     return Detectable(size, size * abs(baseline.mean))
 

@@ -16,6 +16,7 @@ from experiments.stats.planning import (
     unique_curve,
 )
 from experiments.stats.power import Design, PlanProblem, power_of
+from experiments.stats.results import Alternative
 
 
 def test_unique_curve__returning_units__count_once() -> None:
@@ -118,6 +119,19 @@ def test_remaining__already_powered__needs_nothing() -> None:
     told = remaining(0.2, 0.03, 10_000)
     assert told.additional_units == 0.0
     assert told.power_now == float(power_of(0.2, 0.03))
+
+
+@pytest.mark.parametrize(("effect", "side"), [(0.05, Alternative.LESS), (-0.05, Alternative.GREATER)])
+def test_remaining__effect_on_the_other_side__is_refused(effect: float, side: Alternative) -> None:
+    with pytest.raises(ValueError, match="other side"):
+        remaining(effect, 0.044, 20_000, design=Design(alternative=side))
+
+
+@pytest.mark.parametrize("prior_sd", [0.3, math.inf])
+def test_power_with_prior__one_sided__counts_its_side_only(prior_sd: float) -> None:
+    design = Design(alternative=Alternative.LESS)
+    assert power_with_prior(0.05, 0.01, design=design, prior_sd=prior_sd) < 1e-9
+    assert power_with_prior(-0.05, 0.01, design=design, prior_sd=prior_sd) > 0.99
 
 
 @pytest.mark.parametrize(("effect", "error", "prior"), [(0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0)])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from experiments.stats.power import (
+    Baseline,
     Design,
     PlanProblem,
     arcsine_sample_size,
@@ -104,6 +105,21 @@ def test_detectable_effect__decrease__is_found_below() -> None:
     assert told.mde < 0
     assert planned_power(proportion_baseline(0.1), told.mde, 50_000) == pytest.approx(0.8)
     assert told.mde_abs == pytest.approx(told.mde * 0.1)
+
+
+@pytest.mark.parametrize("baseline", [proportion_baseline(0.1), mean_baseline(10, 900)])
+def test_detectable_effect__decrease_on_the_log_scale__is_found(baseline: Baseline) -> None:
+    plan = Design(scale=Scale.LOG_RATIO)
+    told = detectable_effect(baseline, 100_000, design=plan, increase=False)
+    assert told.mde is not None
+    assert -0.2 < told.mde < 0
+    assert planned_power(baseline, told.mde, 100_000, design=plan) == pytest.approx(0.8)
+    assert detectable_effect(baseline, 4, design=plan, increase=False).problem is PlanProblem.NOT_DETECTABLE
+
+
+def test_planned_power__no_units__is_refused() -> None:
+    with pytest.raises(ValueError, match="n_total"):
+        detectable_effect(proportion_baseline(0.1), 0)
 
 
 def test_detectable_effect__hardly_any_units__has_no_answer() -> None:
