@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from experiments.stats.results import Alternative, BoolArray, FloatArray, Interval, IntervalKind
+from experiments.stats.results import (
+    Alternative,
+    BoolArray,
+    FloatArray,
+    Interval,
+    IntervalKind,
+    Reason,
+    ReasonArray,
+    first_reason,
+)
 from experiments.stats.sequential import SequentialTest, confidence_sequence
 
 # The prior of the always-valid ceiling: Jeffreys', as wide as a proportion allows.
@@ -23,11 +32,15 @@ CEILING_PRIOR = (0.5, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class NonInferiority:
-    """`p_value` of "worse by the margin or more", and the one-sided interval of the effect."""
+    """`p_value` of "worse by the margin or more", and the one-sided interval of the effect.
+
+    Undefined (NaN, not held) with a code in `reasons` where there is no variance.
+    """
 
     p_value: FloatArray
     interval: Interval
     held: BoolArray
+    reasons: ReasonArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +48,15 @@ class CeilingTest:
     """The treated arm's rate against a ceiling.
 
     `p_harmed` is small when the rate is shown to be above, `p_safe` when it is shown not to be;
-    `interval` holds both one-sided bounds of the rate, each at the test's level.
+    `interval` holds both one-sided bounds of the rate, each at the test's level. Without units all but
+    the interval (0 to 1) is NaN, with a code in `reasons`.
     """
 
     rate: FloatArray
     interval: Interval
     p_harmed: FloatArray
     p_safe: FloatArray
+    reasons: ReasonArray
 
 
 def absolute_margin(margin: ArrayLike, control_mean: ArrayLike) -> FloatArray:
@@ -81,17 +96,24 @@ def non_inferiority(
     if np.any(tolerated < 0):
         raise ValueError("margin must be 0 or more")
     signed = change if increase_is_good else -change
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = (signed + tolerated) / error
+    reasons = first_reason(
+        [
+            (~np.isfinite(change + error), Reason.NOT_FINITE),
+            (np.asarray(error <= 0, dtype=np.bool_), Reason.NO_VARIANCE),
+        ],
+        change.shape,
+    )
+    error = np.where(reasons == 0, error, np.nan)
+    z = (signed + tolerated) / error
     finite = np.isfinite(freedom)
     freedom = np.where(finite, freedom, 1.0)
     p_value = np.where(finite, special.stdtr(freedom, -z), special.ndtr(-z))
     quantile = np.where(finite, -special.stdtrit(freedom, alpha), -special.ndtri(alpha))
-    open_side = np.full(change.shape, np.inf)
+    open_side = np.where(reasons == 0, np.inf, np.nan)
     bound = signed - quantile * error
     lower, upper = (bound, open_side) if increase_is_good else (-open_side, -bound)
     interval = Interval(lower, upper, 1 - alpha, IntervalKind.CONFIDENCE, "one-sided")
-    return NonInferiority(p_value, interval, np.asarray(p_value <= alpha, dtype=np.bool_))
+    return NonInferiority(p_value, interval, np.asarray(p_value <= alpha, dtype=np.bool_), reasons)
 
 
 def sequential_non_inferiority(
@@ -148,8 +170,9 @@ def ceiling_test(events: ArrayLike, n_units: ArrayLike, *, ceiling: ArrayLike, a
     return CeilingTest(
         rate=rate,
         interval=Interval(lower, upper, 1 - alpha, IntervalKind.CONFIDENCE, "clopper-pearson, each bound"),
-        p_harmed=p_harmed,
-        p_safe=p_safe,
+        p_harmed=np.where(units > 0, p_harmed, np.nan),
+        p_safe=np.where(units > 0, p_safe, np.nan),
+        reasons=_no_units(units),
     )
 
 
@@ -176,8 +199,9 @@ def sequential_ceiling_test(
     return CeilingTest(
         rate=rate,
         interval=_mixture_interval(hits, units, alpha),
-        p_harmed=np.where(rate > limit, p_value, 1.0),
-        p_safe=np.where(rate < limit, p_value, 1.0),
+        p_harmed=np.where(units > 0, np.where(rate > limit, p_value, 1.0), np.nan),
+        p_safe=np.where(units > 0, np.where(rate < limit, p_value, 1.0), np.nan),
+        reasons=_no_units(units),
     )
 
 
@@ -203,6 +227,10 @@ def _log_mixture(hits: FloatArray, units: FloatArray) -> FloatArray:
 
 def _log_likelihood(hits: FloatArray, units: FloatArray, rate: FloatArray) -> FloatArray:
     return np.asarray(special.xlogy(hits, rate) + special.xlog1py(units - hits, -rate), dtype=np.float64)
+
+
+def _no_units(units: FloatArray) -> ReasonArray:
+    return first_reason([(np.asarray(units == 0, dtype=np.bool_), Reason.TOO_FEW_UNITS)], units.shape)
 
 
 def _counts(events: ArrayLike, n_units: ArrayLike, ceiling: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:

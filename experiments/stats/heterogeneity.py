@@ -43,7 +43,10 @@ class SegmentEffects:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """How much the effect of one experiment changes with the arm of the other."""
+    """How much the effect of one experiment changes with the arm of the other.
+
+    Error, interval and p-value are NaN where a cell is empty or no cell varies.
+    """
 
     effect: FloatArray
     standard_error: FloatArray
@@ -108,7 +111,7 @@ def segment_effects(
         common_effect=common,
         common_standard_error=common_error,
         tau=math.sqrt(tau2),
-        heterogeneity=max(0.0, 1 - df / q) if q > 0 else 0.0,
+        heterogeneity=(max(0.0, 1 - df / q) if q > 0 else 0.0) if df else None,
         interaction_p_value=float(special.chdtrc(df, q)) if df else None,
     )
 
@@ -141,6 +144,7 @@ def experiment_interaction(
             mean = np.where(mean > 0, np.log(np.where(mean > 0, mean, 1.0)), np.nan)
         change = (mean[..., 1, 1] - mean[..., 0, 1]) - (mean[..., 1, 0] - mean[..., 0, 0])
         error = np.sqrt(noise.sum(axis=(-1, -2)))
+        error = np.where(np.isfinite(error) & (error > 0), error, np.nan)
         p_value = 2 * special.ndtr(-np.abs(change / error))
     radius = float(-special.ndtri((1 - level) / 2)) * error
     interval = Interval(change - radius, change + radius, level, IntervalKind.CONFIDENCE, "interaction")

@@ -15,7 +15,7 @@ from experiments.stats.guardrail import (
     sequential_ceiling_test,
     sequential_non_inferiority,
 )
-from experiments.stats.results import IntervalKind
+from experiments.stats.results import IntervalKind, Reason
 
 
 @given(effect=st.floats(-3, 3), margin=st.floats(0, 2), good=st.booleans(), df=st.sampled_from([4.0, 50.0, math.inf]))
@@ -52,6 +52,14 @@ def test_non_inferiority__negative_margin__is_refused() -> None:
         sequential_non_inferiority(1.0, 1.0, 10, 10, margin=-0.1, planned_units=20)
 
 
+def test_non_inferiority__no_variance_or_not_finite__is_undefined_and_not_held() -> None:
+    told = non_inferiority([0.0, 0.0, np.nan], [0.0, 0.1, 0.1], margin=0.5)
+    assert told.held.tolist() == [False, True, False]
+    assert told.reasons.tolist() == [Reason.NO_VARIANCE, Reason.NONE, Reason.NOT_FINITE]
+    assert np.isnan(told.p_value).tolist() == [True, False, True]
+    assert told.interval.at(0) is None
+
+
 def test_absolute_margin__negative_mean__stays_positive() -> None:
     assert float(absolute_margin(0.1, -20.0)) == pytest.approx(2.0)
 
@@ -79,6 +87,12 @@ def test_ceiling_test__against_scipy__agrees() -> None:
         assert told.interval.upper[index] == pytest.approx(peer.high, rel=1e-9)
 
 
+def test_ceiling_test__nobody_yet__is_undefined_with_a_reason() -> None:
+    told = ceiling_test([0, 3], [0, 100], ceiling=0.01)
+    assert np.isnan(told.p_safe).tolist() == [True, False]
+    assert told.reasons.tolist() == [Reason.TOO_FEW_UNITS, Reason.NONE]
+
+
 def test_ceiling_test__every_unit_has_the_event__is_harmed() -> None:
     told = ceiling_test(20, 20, ceiling=0.5)
     assert float(told.interval.upper) == 1.0
@@ -97,8 +111,8 @@ def test_sequential_ceiling_test__p_value_and_interval__agree(events: int, ceili
 
 def test_sequential_ceiling_test__nobody_yet__knows_nothing() -> None:
     told = sequential_ceiling_test(0, 0, ceiling=0.01)
-    assert np.isnan(told.rate)
-    assert (float(told.p_harmed), float(told.p_safe)) == (1.0, 1.0)
+    assert np.isnan([told.rate, told.p_harmed, told.p_safe]).all()
+    assert int(told.reasons) == Reason.TOO_FEW_UNITS
     assert [float(told.interval.lower), float(told.interval.upper)] == pytest.approx([0.0, 1.0], abs=1e-12)
 
 

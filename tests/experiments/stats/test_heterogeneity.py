@@ -39,6 +39,7 @@ def test_segment_effects__small_or_undefined_segments__are_hidden() -> None:
 def test_segment_effects__one_segment__has_no_interaction() -> None:
     told = segment_effects([0.2], [0.1], [500], [500])
     assert told.interaction_p_value is None
+    assert told.heterogeneity is None
     assert told.shrunk[0] == pytest.approx(0.2)
     assert float(told.shrunk_interval.upper[0]) == pytest.approx(0.2 + 1.959964 * 0.1, rel=1e-6)
 
@@ -99,6 +100,15 @@ def test_experiment_interaction__mean_not_positive__has_no_relative_interaction(
         [[0.0, 11.0], [12.0, 13.2]], np.full((2, 2), 4.0), np.full((2, 2), 100), relative=True
     )
     assert np.isnan(told.effect)
+    assert told.interval.at() is None
+
+
+@pytest.mark.parametrize("changes", [{"variances": 0.0}, {"counts": [[0, 100], [100, 100]]}])
+def test_experiment_interaction__no_variance_or_empty_cell__is_undefined(changes: dict[str, object]) -> None:
+    told = experiment_interaction(
+        **{"means": [[1.0, 1.0], [1.0, 2.0]], "variances": 4.0, "counts": 100, **changes}  # type: ignore[arg-type]  # one argument is replaced
+    )
+    assert np.isnan(told.p_value)
     assert told.interval.at() is None
 
 
