@@ -24,13 +24,16 @@ from scipy import special
 from experiments.stats.quadrature import panels
 from experiments.stats.results import FloatArray, Interval, IntervalKind
 
-# Beyond this many standard deviations the density is taken as 0 (its mass there is 1e-33).
-TRUNCATION = 12.0
+# Beyond this many standard deviations the density is taken as 0 (its mass there is 1e-33), or beyond
+# the design's own quantile by the margin, where that is further out: a path that ends there came near.
+TRUNCATION, TRUNCATION_MARGIN = 12.0, 8.0
 # Panels of 16 points per kernel standard deviation, and their limits.
 PANELS_PER_SD = 0.4
 FEWEST_PANELS, MOST_PANELS = 6, 250
-# A bound above this is reported as infinite: the alpha to spend there is below 1e-200.
-LARGEST_BOUND = 30.0
+# The smallest repeated p-value that is told; below, the tail leaves the range of doubles.
+SMALLEST_P_VALUE = 1e-300
+# A bound above this is reported as infinite: the alpha to spend there is below 1e-300.
+LARGEST_BOUND = 38.0
 
 
 class Spending(StrEnum):
@@ -112,7 +115,7 @@ def group_bounds(
     """
     t = _increasing(times)
     spent = alpha_spent(t, alpha=alpha, sides=sides, spending=spending, phi=phi)
-    walk = _Walk(sides)
+    walk = _Walk(sides, reach=float(-special.ndtri(alpha / sides)))
     bounds = [walk.step(float(time), float(new)) for time, new in zip(t, np.diff(spent, prepend=0.0), strict=True)]
     z = np.array(bounds)
     return GroupBounds(t, z, np.asarray(sides * special.ndtr(-z), dtype=np.float64), spent, alpha, sides)
@@ -180,7 +183,7 @@ def repeated_p_value(
         given = group_bounds(times, alpha=math.exp(log_alpha), sides=sides, spending=spending, phi=phi)
         return float(given.z[-1]) - signed
 
-    lowest, highest = math.log(1e-12), math.log(1 - 1e-9)
+    lowest, highest = math.log(SMALLEST_P_VALUE), math.log(1 - 1e-9)
     if excess(highest) > 0:
         return 1.0
     if excess(lowest) < 0:
@@ -216,7 +219,9 @@ def final_estimate(
         def excess(drift: float) -> float:
             return _at_least(drift, z, bounds, look) - probability
 
-        return unit * float(optimize.brentq(excess, (z - TRUNCATION) / root, (z + TRUNCATION) / root, xtol=1e-10))
+        # An outcome at a late look may be explained by a drift that is stopped early: search from the first look.
+        furthest = (abs(z) + TRUNCATION) / math.sqrt(float(bounds.times[0]))
+        return unit * float(optimize.brentq(excess, -furthest, furthest, xtol=1e-10))
 
     tail = (1 - level) / 2
     interval = Interval(
@@ -246,8 +251,9 @@ def _at_least(drift: float, z: float, bounds: GroupBounds, look: int) -> float:
 class _Walk:
     """The density of the score √t Z over the looks, cut at the bounds passed so far."""
 
-    def __init__(self, sides: int, drift: float = 0.0) -> None:
+    def __init__(self, sides: int, drift: float = 0.0, *, reach: float = 0.0) -> None:
         self.sides, self.drift = sides, drift
+        self.truncation = max(TRUNCATION, reach + TRUNCATION_MARGIN)
         self.time = 0.0
         self.points: FloatArray = np.zeros(1)
         self.mass: FloatArray = np.ones(1)
@@ -256,7 +262,7 @@ class _Walk:
         """The bound that spends `to_spend` at `time`; moves on."""
         from scipy import optimize
 
-        if to_spend <= 0 or math.log(to_spend) < -460:
+        if to_spend < SMALLEST_P_VALUE / 2:
             bound = math.inf
         else:
 
@@ -288,8 +294,8 @@ class _Walk:
         probability = sum(self.exits(time, z))
         root, sd = math.sqrt(time), math.sqrt(time - self.time)
         centre = self.drift * time
-        low = max(-z if self.sides == 2 else -math.inf, centre / root - TRUNCATION) * root
-        high = min(z, centre / root + TRUNCATION) * root
+        low = max(-z if self.sides == 2 else -math.inf, centre / root - self.truncation) * root
+        high = min(z, centre / root + self.truncation) * root
         if high <= low:
             self.points, self.mass, self.time = np.array([centre]), np.zeros(1), time
             return probability

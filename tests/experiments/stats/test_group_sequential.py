@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from experiments.stats.group_sequential import (
     GroupBounds,
@@ -132,7 +132,20 @@ def test_repeated_p_value__at_the_bound__is_alpha(alpha: float, sides: int) -> N
 
 def test_repeated_p_value__no_or_overwhelming_effect__is_cut() -> None:
     assert repeated_p_value(-9.0, [1.0], sides=1) == 1.0
-    assert repeated_p_value(12.0, [1.0]) == pytest.approx(1e-12)
+    assert repeated_p_value(60.0, [1.0]) == pytest.approx(1e-300)
+
+
+@pytest.mark.parametrize("z", [5.0, 12.0, 25.0, 36.5])
+def test_repeated_p_value__far_tail__keeps_its_digits(z: float) -> None:
+    assert repeated_p_value(z, [1.0]) == pytest.approx(2 * special.ndtr(-z), rel=1e-6, abs=0)
+    # First look of an O'Brien–Fleming-like design: alpha = 4 Φ(−y √t) with 2 Φ(−y) = Φ(−z).
+    spent = 4 * special.ndtr(special.ndtri(special.ndtr(-z) / 2) * 0.5**0.5)
+    assert repeated_p_value(z, [0.5]) == pytest.approx(spent, rel=1e-6, abs=0)
+
+
+def test_repeated_p_value__far_tail_of_a_second_look__is_that_of_two_independent_steps() -> None:
+    # Nothing can stop the first look of so small an alpha, so the second is a plain normal tail.
+    assert repeated_p_value(20.0, [0.01, 1.0]) == pytest.approx(2 * special.ndtr(-20.0), rel=1e-6, abs=0)
 
 
 def chance_of_outcome_at_least(bounds: GroupBounds, drift: float, look: int, z: float) -> float:
@@ -171,6 +184,14 @@ def test_final_estimate__stopped_at_the_first_look__is_the_plain_estimate() -> N
     told = final_estimate(0.6, 0.1, group_bounds([0.5, 1.0]), look=0)
     assert told.estimate == pytest.approx(0.6)
     assert float(told.interval.upper) == pytest.approx(0.6 + 0.1 * stats.norm.ppf(0.975))
+
+
+def test_final_estimate__enormous_z_after_skipped_looks__is_found() -> None:
+    bounds = group_bounds([0.25, 0.5, 0.75, 1.0])
+    told = final_estimate(5.0, 0.1, bounds, look=3)
+    drift = told.estimate / 0.1
+    assert float(crossing_probabilities(bounds, drift)[:3].sum()) == pytest.approx(0.5, abs=1e-5)
+    assert float(told.interval.lower) < told.estimate < float(told.interval.upper)
 
 
 @pytest.mark.parametrize(("error", "look"), [(0.0, 0), (1.0, 2), (1.0, -1)])
