@@ -117,6 +117,8 @@ def confidence_sequence(
         np.asarray(planned_units, dtype=np.float64),
         np.asarray(refused, dtype=np.bool_),
     )
+    if alternative is not Alternative.TWO_SIDED and not 0 < alpha < 0.5:
+        raise ValueError(f"alpha of a one-sided sequence must be inside (0, 0.5), got {alpha}")
     reasons = _why_undefined(change, error, (control > 0) & (treatment > 0), refusal)
     if alternative is Alternative.TWO_SIDED:
         time = (control + treatment) * mixture_rho(alpha, planned) ** 2

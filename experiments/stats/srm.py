@@ -255,16 +255,17 @@ def sequential_srm_over_phases(
 
 
 def _with_log_factor(test: SrmTest, log_factor: FloatArray) -> SrmTest:
+    empty = test.reasons != 0
     return SrmTest(
-        p_value=np.exp(-np.maximum(log_factor, 0.0)),
-        statistic=log_factor,
+        p_value=np.where(empty, np.nan, np.exp(-np.maximum(log_factor, 0.0))),
+        statistic=np.where(empty, np.nan, log_factor),
         df=test.df,
         largest_deviation=test.largest_deviation,
         leaked=test.leaked,
         leak_share=test.leak_share,
         threshold=test.threshold,
         practical_deviation=test.practical_deviation,
-        reasons=np.zeros_like(test.reasons),
+        reasons=test.reasons,
     )
 
 

@@ -108,6 +108,12 @@ def test_mixture_rho__impossible_settings__are_refused(alpha: float, planned: fl
         mixture_rho(alpha, planned)
 
 
+@pytest.mark.parametrize("alpha", [0.5, 0.6])
+def test_confidence_sequence__one_sided_with_half_the_alpha_or_more__is_refused(alpha: float) -> None:
+    with pytest.raises(ValueError, match=f"got {alpha}"):
+        confidence_sequence(1.0, 1.0, 5, 5, planned_units=10, alpha=alpha, alternative=Alternative.LESS)
+
+
 @pytest.mark.parametrize(("prior_variance", "alpha"), [(0.0, 0.05), (1.0, 1.0)])
 def test_msprt__impossible_settings__are_refused(prior_variance: float, alpha: float) -> None:
     with pytest.raises(ValueError, match=r"alpha|prior_variance"):

@@ -131,9 +131,10 @@ def test_exact_srm_p_value__against_enumeration__agrees(count: int, total: int, 
     assert exact_srm_p_value(count, total, share) == pytest.approx(law[law <= law[count] * (1 + 1e-7)].sum(), rel=1e-9)
 
 
-def test_sequential_srm__no_units__is_certain_of_nothing() -> None:
+def test_sequential_srm__no_units__is_undefined_with_a_reason() -> None:
     result = sequential_srm([0, 0], [1, 1]).at()
-    assert (result.p_value, result.statistic, result.verdict) == (1.0, 0.0, SrmVerdict.HEALTHY)
+    assert (result.p_value, result.statistic) == (None, None)
+    assert (result.reason, result.verdict) == (Reason.TOO_FEW_UNITS, SrmVerdict.UNDEFINED)
 
 
 def test_sequential_srm__by_hand__is_the_dirichlet_multinomial_ratio() -> None:
@@ -162,7 +163,7 @@ def test_sequential_srm__healthy_experiments__rarely_alarm() -> None:
     assert 0 < alarms < 0.05
 
 
-@given(counts=st.lists(st.integers(0, 10**6), min_size=2, max_size=4))
+@given(counts=st.lists(st.integers(0, 10**6), min_size=2, max_size=4).filter(any))
 def test_sequential_srm__any_counts__gives_a_probability(counts: list[int]) -> None:
     p_value = float(sequential_srm(counts, np.ones(len(counts))).p_value)
     assert 0 <= p_value <= 1
