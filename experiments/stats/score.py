@@ -20,6 +20,10 @@ from experiments.stats.roots import bisect
 
 LARGEST_LOG_RATIO = 60.0  # e^60: no ratio of two counts of people is as large
 
+# Newton's steps at most for a restricted rate: the cosine form may be off by 1e-8, which at rates of
+# 1e-9 takes a few halvings before convergence is quadratic.
+POLISHING_STEPS = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -224,9 +228,23 @@ def restricted_rates(counts: Counts, difference: ArrayLike) -> tuple[FloatArray,
         p = np.where(q >= 0, root, -root)
         cosine = np.where(p == 0, 0.0, q / p**3)
         angle = (np.pi + np.arccos(np.clip(cosine, -1.0, 1.0))) / 3
-        rate = 2 * p * np.cos(angle) - shift
+        rate = _polished(2 * p * np.cos(angle) - shift, (l0, l1, l2, n))
     control = np.clip(rate, np.maximum(0.0, -d), np.minimum(1.0, 1.0 - d))
     return control, np.clip(control + d, 0.0, 1.0)
+
+
+def _polished(root: FloatArray, cubic: tuple[FloatArray, FloatArray, FloatArray, FloatArray]) -> FloatArray:
+    """Newton's steps while they help: the cosine form loses digits where rates are tiny (two roots near 0)."""
+    l0, l1, l2, l3 = cubic
+    for _ in range(POLISHING_STEPS):
+        value = ((l3 * root + l2) * root + l1) * root + l0
+        tried = root - value / ((3 * l3 * root + 2 * l2) * root + l1)
+        left = ((l3 * tried + l2) * tried + l1) * tried + l0
+        better = np.abs(left) < np.abs(value)
+        if not better.any():
+            break
+        root = np.where(better, tried, root)
+    return root
 
 
 def _largest_z(counts: Counts) -> FloatArray:

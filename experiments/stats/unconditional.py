@@ -94,6 +94,8 @@ def _largest_chance(region: BoolArray, *, enough: float) -> float:
     `region` has shape (n_c + 1, n_t + 1). In each row it is a beginning and an end of the row: more
     events in the treatment are more extreme in one direction (Barnard's convexity).
     """
+    if region.all():
+        return 1.0
     n_t = region.shape[1] - 1
     choose_c, choose_t = _log_choose(region.shape[0] - 1), _log_choose(n_t)
     beginning = np.logical_and.accumulate(region, axis=1).sum(axis=1)

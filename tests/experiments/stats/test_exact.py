@@ -215,7 +215,13 @@ def test_compare_by_regime__few_events__exact_elsewhere_wald() -> None:
 
 
 def test_exact_p_value__largest_boschloo_and_huge_arms__within_50_ms() -> None:
-    tables = [(24, 200, 45, 200), (0, 200, 8, 200), (24, 10_000_000, 60, 10_000_000), (20, 10**9, 900_000, 10**9)]
+    tables = [
+        (24, 200, 45, 200),
+        (0, 200, 8, 200),
+        (0, 200, 0, 200),
+        (24, 10_000_000, 60, 10_000_000),
+        (20, 10**9, 900_000, 10**9),
+    ]
     for table in tables:
         taken = []
         for _ in range(5):  # the least of five: other work on the machine is not the call's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -79,6 +80,25 @@ def test_miettinen_nurminen__tables__p_value_and_ratio_equal_to_statsmodels(tabl
         warnings.simplefilter("ignore")
         bounds = confint_proportions_2indep(x_t, n_t, x_c, n_c, method="score", compare="ratio")
     assert [float(ratio.lower) + 1, float(ratio.upper) + 1] == pytest.approx([float(b) for b in bounds], rel=1e-6)
+
+
+@pytest.mark.parametrize(("x_c", "x_t", "n"), [(1, 30, 10**8), (10, 60, 10**7), (0, 25, 10**9)])
+@pytest.mark.parametrize("share", [Fraction(0), Fraction(1, 3), Fraction(-1, 4)])
+def test_restricted_rates__tiny_rates__keep_their_digits(x_c: int, x_t: int, n: int, share: Fraction) -> None:
+    difference = share * x_t / n
+    control, treatment = restricted_rates(Counts.of(x_c, n, x_t, n), float(difference))
+
+    def slope(rate: Fraction) -> Fraction:
+        """The log likelihood's derivative, decreasing in the control's rate."""
+        moved = rate + difference
+        return x_c / rate - (n - x_c) / (1 - rate) + x_t / moved - (n - x_t) / (1 - moved)
+
+    low, high = max(Fraction(0), -difference) + Fraction(1, 10**30), Fraction(1, 1000)
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+    assert float(treatment) == pytest.approx(float(high + difference), rel=1e-7, abs=0)
+    assert float(control) == pytest.approx(float(high), rel=1e-7, abs=1e-16)
 
 
 @settings(max_examples=150, deadline=None)
