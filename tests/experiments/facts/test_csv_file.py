@@ -37,7 +37,7 @@ def write(folder: Path, content: str | bytes) -> Path:
         PLAIN.replace(",", "\t").encode(),
         b"\xef\xbb\xbf" + PLAIN.encode(),
         gzip.compress(PLAIN.encode(), mtime=0),
-        gzip.compress(b"\xef\xbb\xbf" + PLAIN.replace("\n", "\r\n").encode()),
+        gzip.compress(b"\xef\xbb\xbf" + PLAIN.replace("\n", "\r\n").encode(), mtime=0),
         PLAIN.replace("TRUE", " true ").encode() + b"\n\n",
         PLAIN.replace("d,B", '"d","B"').encode(),
     ],
