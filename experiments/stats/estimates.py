@@ -124,7 +124,7 @@ def compare(
         test = _Test.of(absolute, alpha, alternative, correction)
         lower, upper, p_value = test.apply(absolute.effect, absolute.error)
         relative = _relative(absolute, control, treatment, covariance, log_ratio_variance)
-        lift_lower, lift_upper, lift_p = _lift(lift_method, absolute, relative, test, p_value)
+        lift_lower, lift_upper, lift_p = _lift(lift_method, absolute, relative, test)
     return Comparison(
         control=absolute.control,
         treatment=absolute.treatment,
@@ -354,9 +354,8 @@ def _lift(
     absolute: _Absolute,
     relative: _Relative,
     test: _Test,
-    p_value: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Bounds and p-value of the lift."""
+    """Bounds and p-value of the lift, always of one and the same test."""
     if lift_method == LiftMethod.LOG_RATIO:
         unit = absolute.control
         lower, upper, p = test.apply(relative.log_ratio, relative.log_error, unit)
@@ -365,6 +364,9 @@ def _lift(
         error = relative.log_error * (1 + relative.lift)
         return test.apply(relative.lift, error, absolute.control)
     lower, upper = _fieller(absolute, relative, test)
+    # Fieller's bounds know no continuity correction, so their p-value has none either.
+    statistic = absolute.effect / absolute.error + 0 * test.quantile
+    p_value = tail_probability(statistic, test.df, test.alternative)
     return lower, upper, np.where(np.isnan(relative.lift), np.nan, p_value)
 
 

@@ -14,6 +14,7 @@ from scipy.special import xlog1py, xlogy
 from scipy.stats import chi2_contingency
 
 from experiments.stats.aggregates import aggregate
+from experiments.stats.estimates import LiftMethod
 from experiments.stats.proportion import (
     ProportionInterval,
     compare_proportion_aggregates,
@@ -184,6 +185,15 @@ def test_compare_proportions__methods__named() -> None:
     assert compare_proportions(*table).method == "wald"
     assert compare_proportions(*table, pooled=True, continuity=True).method == "pooled-wald-corrected"
     assert compare_proportions(*table, use_t=True).method == "t"
+
+
+def test_compare_proportions__continuity_and_fieller__p_value_is_that_of_its_interval() -> None:
+    result = compare_proportions(30, 200, 46, 200, continuity=True, lift_method=LiftMethod.FIELLER).at()
+    assert result.lift_ci is not None
+    assert result.lift_p_value is not None
+    assert result.p_value is not None
+    assert result.p_value > 0.05 > result.lift_p_value
+    assert result.lift_ci.lower > 0
 
 
 def test_compare_proportions__continuity__never_past_zero() -> None:
