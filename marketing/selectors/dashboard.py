@@ -19,6 +19,7 @@ from marketing.models import Campaign
 CARDS: Final = 12
 DECIDABLE: Final = ("ship", "stop")
 UNDECIDED: Final = ("running", "paused", "stopped")
+HALTED: Final = ("paused", "stopped", "decided")
 ICONS: Final = {"bad": "error", "good": "check", "warning": "pause"}
 
 
@@ -32,6 +33,12 @@ class CampaignCard:
     """Empty before the launch and after archiving."""
     shipped_arm: str = ""
     """The arm that everybody gets since a decision to ship; empty otherwise."""
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether the campaign runs but its experiment was paused or ended beside it: people see the default."""
+        is_running = self.campaign.status == CampaignStatus.RUNNING
+        return is_running and self.experiment_status in HALTED and not self.shipped_arm
 
     @property
     def comparison(self) -> ComparisonReport | None:
@@ -117,6 +124,9 @@ def attention(cards: list[CampaignCard]) -> list[Attention]:
         elif _is_decidable(card):
             text = _("“%(name)s” can be decided.") % {"name": name}
             found.append(Attention(text, experiment, "good"))
+        if card.is_halted:
+            text = _("“%(name)s” runs, but its experiment does not: people see the default.") % {"name": name}
+            found.append(Attention(text, experiment, "warning"))
         if card.campaign.status == CampaignStatus.PAUSED:
             text = _("“%(name)s” is paused: nobody new enters.") % {"name": name}
             found.append(Attention(text, card.campaign.get_absolute_url(), "warning"))

@@ -17,7 +17,7 @@ from experiments.reports import (
     Verdict,
 )
 from experiments.selectors import clear_config_cache
-from experiments.services import decision
+from experiments.services import decision, lifecycle
 from marketing.models import Campaign
 from marketing.selectors import dashboard
 from marketing.selectors.dashboard import (
@@ -104,6 +104,17 @@ def test_attention__decided_already__no_longer_waits(monkeypatch: pytest.MonkeyP
     clear_config_cache()
     assert attention([card_of(campaign)]) == []
     assert card_of(campaign).shipped_arm == "personal"
+
+
+def test_attention__experiment_paused_beside_the_campaign__is_said() -> None:
+    campaign = make_campaign()
+    lifecycle.pause(experiment_key=campaign.experiment_key, at=NOW)
+    clear_config_cache()
+    card = card_of(campaign)
+    assert card.is_halted
+    (found,) = attention([card])
+    assert "its experiment does not" in found.text
+    assert found.url == f"/experiments/{campaign.experiment_key}/"
 
 
 @pytest.mark.parametrize(
