@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import browser  # noqa: F401  (a fixture)
 from tests.clients.conftest import Server
 from tests.endtoend.stack import ROOT, until
 
@@ -55,7 +54,7 @@ def filled(server: Server, body: str) -> str:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:  # noqa: F811  (the fixture above)
+def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context()
     fresh = context.new_page()
     errors: list[str] = []

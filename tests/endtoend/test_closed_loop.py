@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import browser  # noqa: F401  (a fixture)
 from tests.endtoend.stack import Stack, until
 from tests.endtoend.visitors import Visitor
 
@@ -116,7 +115,7 @@ def live(visitor: Visitor) -> str:
 
 def test_closed_loop__from_events_to_a_shipped_arm(
     stack: Stack,
-    browser: Browser,  # noqa: F811  (the fixture of that name)
+    browser: Browser,
     tmp_path: Path,
 ) -> None:
     stack.shift = -NINE_DAYS
