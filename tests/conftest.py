@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from playwright.sync_api import Browser
+from pytest_django import DjangoDbBlocker
 
 # How long an example takes says something about the machine and its other users, nothing about the code.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -78,6 +79,18 @@ def _folder(variable: str) -> Path:
     if not value or not Path(value).is_dir():
         pytest.skip(f"{NOT_RUN}needs the folder {variable}")
     return Path(value)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """At the end, close the sessions that threads left behind: PostgreSQL drops no database in use."""
+    yield
+    from django.db import connection
+
+    if connection.vendor == "postgresql":
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(others, [connection.settings_dict["NAME"]])
 
 
 @pytest.fixture(scope="session")
