@@ -123,7 +123,7 @@ CELERY_TASK_TIME_LIMIT = 1800
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 # Statistics and training load numpy, ibis and DuckDB; a child grown past this (KiB) is replaced by a fresh one.
-CELERY_WORKER_MAX_MEMORY_PER_CHILD = 220_000
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 110_000
 
 # People who sign in.
 AUTH_PASSWORD_VALIDATORS = [

@@ -141,7 +141,7 @@ def refresh_segment(*, segment_id: int, at: datetime) -> RefreshResult:
         gone = "NOT EXISTS (SELECT 1 FROM stage_members s WHERE s.id = m.profile_id)"
         cursor.execute(
             f"{history} SELECT %s, s.id, 1, %s, {cause} FROM stage_members s "  # noqa: S608 - constants
-            f"JOIN marketing_profile p ON p.id = s.id WHERE {new}",
+            f"JOIN marketing_profile p ON p.id = s.id WHERE {new} ORDER BY s.id",
             (segment.pk, stamp, *cause_params, segment.pk),
         )
         entered = cursor.rowcount
@@ -153,7 +153,7 @@ def refresh_segment(*, segment_id: int, at: datetime) -> RefreshResult:
         left = cursor.rowcount
         cursor.execute(
             "INSERT INTO marketing_membership (segment_id, profile_id, entered_at) "  # noqa: S608 - constants
-            f"SELECT %s, s.id, %s FROM stage_members s WHERE {new}",
+            f"SELECT %s, s.id, %s FROM stage_members s WHERE {new} ORDER BY s.id",
             (segment.pk, stamp, segment.pk),
         )
         cursor.execute(
