@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from django import template
@@ -268,7 +269,9 @@ def metric_name(metric: MetricReport) -> str:
 
 
 def _number(value: float, places: int) -> str:
-    return number_format(value, decimal_pos=places, use_l10n=True, force_grouping=True)
+    # Rounded first: Django's `number_format` cuts off, and 1.996 would read 1.99.
+    text = number_format(Decimal(f"{value:.{places}f}"), decimal_pos=places, use_l10n=True, force_grouping=True)
+    return text.replace("-", "−")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django import template
 from django.conf import settings
 from django.utils.formats import number_format
@@ -19,7 +21,9 @@ def money(micro: int | None, currency: str = "") -> str:
     """Return micro-units as an amount with its currency; empty where there is no price."""
     if micro is None:
         return ""
-    return f"{number_format(micro / MICRO, decimal_pos=2, use_l10n=True)} {currency or settings.REPORTING_CURRENCY}"
+    # Rounded first: `number_format` cuts off.
+    amount = number_format(Decimal(f"{micro / MICRO:.2f}"), decimal_pos=2, use_l10n=True)
+    return f"{amount} {currency or settings.REPORTING_CURRENCY}"
 
 
 @register.filter
@@ -27,11 +31,3 @@ def transition(name: str) -> str:
     """Return the word for a row of a campaign's change log."""
     rule = TRANSITIONS.get(name)
     return str(rule.label if rule is not None else DRAFTING.get(name, name))
-
-
-@register.filter
-def whole(number: float | None) -> str:
-    """Return a rounded number with a true minus sign; a dash where there is none."""
-    if number is None:
-        return "–"
-    return number_format(round(number), use_l10n=True, force_grouping=True).replace("-", "−")

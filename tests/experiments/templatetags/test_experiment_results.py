@@ -126,3 +126,8 @@ def test_estimate_rows__adjusted__says_what_it_saved() -> None:
     assert [row.label for row in tags.estimate_rows(comparison)] == ["raw", "adjusted (25.0\u00a0% less variance)"]
     assert len(tags.estimate_rows(make_comparison())) == 1
     assert tags.comparison_of(make_metric(), "control") is None
+
+
+@pytest.mark.parametrize(("value", "text"), [(112.9, "113"), (-3.6, "−4"), (0.4, "0"), (12_345.6, "12,346")])
+def test_whole__fraction__is_rounded_and_not_cut_off(value: float, text: str) -> None:
+    assert tags.whole(value) == text

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.utils import translation
 
-from marketing.templatetags.marketing_tags import money, transition, whole
+from marketing.templatetags.marketing_tags import money, transition
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,7 @@ from marketing.templatetags.marketing_tags import money, transition, whole
         (0, "", "0.00 EUR"),
         (None, "EUR", ""),
         (1_234_567_890_000, "EUR", "1234567.89 EUR"),
+        (1_996_000, "EUR", "2.00 EUR"),
     ],
 )
 def test_money__micro_units__are_an_amount(micro: int | None, currency: str, text: str) -> None:
@@ -29,11 +30,3 @@ def test_transition__known_and_unknown__have_a_word() -> None:
     assert transition("launch") == "Launch"
     assert transition("create") == "Made"
     assert transition("teleport") == "teleport"
-
-
-@pytest.mark.parametrize(
-    ("number", "text"), [(None, "–"), (-10.6, "−11"), (0.2, "0"), (12345.6, "12,346"), (-1234.0, "−1,234")]
-)
-def test_whole__number__is_rounded_with_a_true_minus(number: float | None, text: str) -> None:
-    with translation.override("en"):
-        assert whole(number) == text
