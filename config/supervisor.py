@@ -1,7 +1,8 @@
 """`make run`: web server, Celery worker and beat as one foreground group that stops together.
 
-Steps: the port is free → tables, roles and schedule stand → the processes run → the demo world is made beside them.
-A process that dies is started again; one that keeps dying stops the group.
+Steps: the port is free → tables, roles and schedule stand → the web server runs → the demo world is made beside it →
+worker and beat run (before, their tasks would only compete with the seeding for memory and the database; what people
+send meanwhile is on disk and drained then). A process that dies is started again; one that keeps dying stops the group.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
 PYTHON = sys.executable
-RESTART_WINDOW: Final = 60.0  # seconds
-MOST_RESTARTS: Final = 5  # within the window; beyond it something is broken for good
+SETTLED: Final = 60.0  # seconds; a process that ran so long had started well
+MOST_RESTARTS: Final = 5  # one after the other without settling; beyond it something is broken for good
 PR_SET_PDEATHSIG: Final = 1
 # Less memory: checks were made by `prepare` and would load every view again; glibc keeps a heap per thread otherwise.
 LEAN: Final = {"CELERY_SKIP_CHECKS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -40,12 +41,16 @@ class Member:
     name: str
     command: list[str]
     process: subprocess.Popen[bytes] | None = None
-    started: list[float] = field(default_factory=list)
     is_once: bool = False
+    waits: bool = False
+    """Starts when the one-time jobs have ended."""
+    started_at: float = 0.0
+    short_runs: int = 0
+    """Runs, one after the other, that ended before they settled."""
 
     def start(self) -> None:
         """Start the process in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
-        self.started.append(time.monotonic())
+        self.started_at = time.monotonic()
         self.process = subprocess.Popen(  # noqa: S603  (our own commands)
             self.command,
             start_new_session=True,
@@ -63,8 +68,10 @@ class Member:
         return self.process is not None and self.process.poll() is not None
 
     def keeps_dying(self) -> bool:
-        now = time.monotonic()
-        return len([at for at in self.started if now - at < RESTART_WINDOW]) > MOST_RESTARTS
+        """Count the run that has just ended; return whether starting again is of no use."""
+        is_short = time.monotonic() - self.started_at < SETTLED
+        self.short_runs = self.short_runs + 1 if is_short else 0
+        return self.short_runs > MOST_RESTARTS
 
 
 def _end_with_parent() -> None:
@@ -98,30 +105,11 @@ def members(host: str, port: int, *, workers: int, with_demo: bool) -> list[Memb
     web = [PYTHON, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port), "--no-ws"]
     web += ["--workers", str(workers), "--blocking-threads", str(BLOCKING_THREADS), "--log-level", "warning"]
     web += ["--respawn-failed-workers", "config.wsgi:application"]
-    worker = [
-        PYTHON,
-        "-m",
-        "celery",
-        "--app",
-        "config",
-        "--quiet",
-        "worker",
-        "--loglevel",
-        "warning",
-        "--pool",
-        "threads",
-    ]
-    worker += [
-        "--concurrency",
-        str(WORKER_PROCESSES),
-        "--without-gossip",
-        "--without-mingle",
-        "--without-heartbeat",
-        "--hostname",
-        "worker@%h",
-    ]
+    worker = [PYTHON, "-m", "celery", "--app", "config", "--quiet", "worker", "--loglevel", "warning"]
+    worker += ["--pool", "prefork", "--concurrency", str(WORKER_PROCESSES), "--hostname", "worker@%h"]
+    worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     beat = [PYTHON, "-m", "celery", "--app", "config", "--quiet", "beat", "--loglevel", "warning", "--pidfile", ""]
-    group = [Member("web", web), Member("worker", worker), Member("beat", beat)]
+    group = [Member("web", web), Member("worker", worker, waits=with_demo), Member("beat", beat, waits=with_demo)]
     if with_demo:
         group.append(Member("demo", [PYTHON, "manage.py", "seed_demo", "--if-empty"], is_once=True))
     return group
@@ -139,9 +127,11 @@ class Group:
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
         for member in self.group:
-            member.start()
+            if not member.waits:
+                member.start()
         status = 0
         while not self.is_stopping:
+            self._start_waiting()
             time.sleep(0.2)
             for member in [one for one in self.group if one.has_ended()]:
                 if not self._replace(member):
@@ -149,6 +139,13 @@ class Group:
                     self.is_stopping = True
         self.stop()
         return status
+
+    def _start_waiting(self) -> None:
+        if any(member.is_once for member in self.group):
+            return
+        for member in self.group:
+            if member.waits and member.process is None:
+                member.start()
 
     def _replace(self, member: Member) -> bool:
         if self.is_stopping:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -132,7 +133,28 @@ def test_group__process_dies__is_started_again_and_orphans_are_swept() -> None:
 def test_group__process_keeps_dying__gives_up() -> None:
     member = sleeper(code="raise SystemExit(3)")
     assert Group([member]).run() == 1
-    assert len(member.started) == supervisor.MOST_RESTARTS + 1
+    assert member.short_runs == supervisor.MOST_RESTARTS + 1
+
+
+def test_group__process_dies_after_it_settled__is_counted_anew() -> None:
+    member = sleeper()
+    member.short_runs = supervisor.MOST_RESTARTS
+    member.started_at = time.monotonic() - supervisor.SETTLED - 1
+    assert not member.keeps_dying()
+    assert member.short_runs == 0
+
+
+def test_group__one_time_job_runs__waiting_process_starts_after_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    write = "import pathlib, time; p = pathlib.Path({path!r}); p.open('a').write({word!r})"
+    job = sleeper(code="import time; time.sleep(0.6);" + write.format(path=str(log), word="job "))
+    job.is_once = True
+    late = sleeper(code=write.format(path=str(log), word="late ") + "; time.sleep(60)")
+    late.waits = True
+    group = Group([late, job])
+    threading.Timer(3.0, group._on_signal, (signal.SIGTERM, None)).start()
+    assert group.run() == 0
+    assert log.read_text() == "job late "
 
 
 def test_group__one_time_job_ends__is_not_repeated() -> None:
@@ -143,7 +165,6 @@ def test_group__one_time_job_ends__is_not_repeated() -> None:
     job.process.wait()
     assert group._replace(job)
     assert group.group == []
-    assert len(job.started) == 1
 
 
 def test_members__demo_off__makes_no_demo_world() -> None:
@@ -152,7 +173,10 @@ def test_members__demo_off__makes_no_demo_world() -> None:
         "worker",
         "beat",
     ]
-    assert supervisor.members("h", 1, workers=1, with_demo=True)[-1].is_once
+    *_, worker, beat, demo = supervisor.members("h", 1, workers=1, with_demo=True)
+    assert demo.is_once
+    assert worker.waits
+    assert beat.waits
 
 
 @pytest.mark.django_db
