@@ -1,4 +1,4 @@
-"""System checks that refuse unsafe settings in production."""
+"""Whether the installation is fit to run: settings that are safe in production, tables that stand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
 
 SHORTEST_SECRET = 50  # characters, as in Django's own check
 
@@ -48,3 +50,12 @@ def refuse_unsafe_settings() -> None:
     errors = production_is_safe(None)
     if errors:
         raise ImproperlyConfigured("\n".join(f"{error.msg} {error.hint}" for error in errors))
+
+
+def has_missing_migrations() -> bool:
+    """Tell whether tables are missing or of an older version; False where the database cannot be asked."""
+    try:
+        executor = MigrationExecutor(connection)
+        return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    except DatabaseError:
+        return False

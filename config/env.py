@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
 import warnings
@@ -112,14 +113,40 @@ def _written_secret(file: Path) -> str:
 
 def database(url: str, *, sqlite_options: dict[str, Any]) -> dict[str, Any]:
     """Return Django's settings for the database `url` (SQLite or PostgreSQL)."""
-    with warnings.catch_warnings(action="ignore"):  # what the library warns of is refused below
-        settings: dict[str, Any] = dict(env.db_url_config(url))
+    try:
+        with warnings.catch_warnings(action="ignore"):  # what the library warns of is refused below
+            settings: dict[str, Any] = dict(env.db_url_config(url))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL={_without_password(url)!r}: {error}.") from error
     engine = str(settings.get("ENGINE") or "no known kind of database")
     if engine.endswith("sqlite3"):
         return settings | {"OPTIONS": sqlite_options}
     if engine.endswith("postgresql"):
         return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
     raise ImproperlyConfigured(f"DATABASE_URL names {engine}: Holdout runs on SQLite and PostgreSQL.")
+
+
+def redis(name: str) -> str:
+    """Return the address `name` of a Redis server; empty where there is none."""
+    url = os.environ.get(name, "").strip()
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ImproperlyConfigured(f"{name}={_without_password(url)!r} is no address of Redis: redis://host:6379/0.")
+    return url
+
+
+def email(name: str, *, default: str) -> dict[str, Any]:
+    """Return Django's settings for the mail server `name`."""
+    url = os.environ.get(name) or default
+    try:
+        return dict(env.email_url_config(url))
+    except (KeyError, ValueError, ImproperlyConfigured) as error:
+        raise ImproperlyConfigured(
+            f"{name}={_without_password(url)!r} is no address of a mail server: smtp+tls://user:password@host:587."
+        ) from error
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=//).*@", "…@", url)
 
 
 def is_test_run() -> bool:

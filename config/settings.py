@@ -86,11 +86,11 @@ SQLITE_OPTIONS: dict[str, Any] = {
 }
 DATABASES = {
     "default": env.database(
-        os.environ.get("DATABASE_URL", f"sqlite:///{DATA_DIR / 'holdout.sqlite3'}"), sqlite_options=SQLITE_OPTIONS
+        os.environ.get("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'holdout.sqlite3'}", sqlite_options=SQLITE_OPTIONS
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = os.environ.get("REDIS_URL", "")
+REDIS_URL = env.redis("REDIS_URL")
 CACHES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
     if REDIS_URL
@@ -192,7 +192,7 @@ if BEHIND_TLS_PROXY:
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
 RATE_LIMIT_STORAGE = REDIS_URL or "memory://"
 
-EMAIL_CONFIG = env.env.email_url_config(os.environ.get("EMAIL_URL", "consolemail://"))
+EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")
 EMAIL_BACKEND = EMAIL_CONFIG["EMAIL_BACKEND"]
 EMAIL_HOST = EMAIL_CONFIG.get("EMAIL_HOST") or "localhost"
 EMAIL_PORT = EMAIL_CONFIG.get("EMAIL_PORT") or 25

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,49 @@ def test_data_folder__cannot_be_made__names_the_variable(tmp_path: Path, monkeyp
     monkeypatch.setenv("HOLDOUT_DATA_DIR", str(tmp_path / "file" / "below"))
     with pytest.raises(ImproperlyConfigured, match="HOLDOUT_DATA_DIR"):
         env.data_folder("HOLDOUT_DATA_DIR", default=tmp_path, parts=())
+
+
+def test_redis__no_address__names_the_variable_and_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "http://me:hidden@host/0")
+    with pytest.raises(ImproperlyConfigured, match=r"REDIS_URL='http://…@host/0'"):
+        env.redis("REDIS_URL")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:6379/0")
+    assert env.redis("REDIS_URL") == "redis://127.0.0.1:6379/0"
+
+
+@pytest.mark.parametrize("url", ["http://host", "smtp://me:hidden@host:port"])
+def test_email__no_mail_server__names_the_variable_and_hides_the_password(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMAIL_URL", url)
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_URL=") as refusal:
+        env.email("EMAIL_URL", default="consolemail://")
+    assert "hidden" not in str(refusal.value)
+
+
+def test_database__port_is_no_number__names_the_variable() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"DATABASE_URL='postgres://…@host:abc/x'"):
+        env.database("postgres://me:hidden@host:abc/x", sqlite_options={})
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "said"),
+    [
+        (["migrate"], {"EMAIL_URL": "http://host"}, "EMAIL_URL='http://host' is no address of a mail server"),
+        (["refresh_segments"], {}, "Run manage.py migrate, then manage.py prepare."),
+    ],
+)
+def test_manage__installation_is_not_fit__says_so_without_a_traceback(
+    command: list[str], setting: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command, "--settings", "config.settings"],
+        env={**os.environ, "DATABASE_URL": "", "HOLDOUT_DATA_DIR": str(tmp_path), **setting},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

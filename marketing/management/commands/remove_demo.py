@@ -23,11 +23,18 @@ class Command(BaseCommand):
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not options["yes"] and input(QUESTION).strip().lower() not in {"y", "yes"}:
-            raise CommandError("Nothing was removed.")
+        if not options["yes"] and not _is_agreed():
+            raise CommandError("Nothing was removed. Without a terminal to ask at, pass --yes.")
         try:
             with progress_bar("Demo world") as report:
                 people = job.remove(clock=timezone.now, report=report)
         except DemoIsBusy as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"The demo world is gone ({people:,} people).")
+
+
+def _is_agreed() -> bool:
+    try:
+        return input(QUESTION).strip().lower() in {"y", "yes"}
+    except EOFError:  # no terminal
+        return False
