@@ -11,7 +11,7 @@ from typing import Any, Final
 from django import template
 
 from experiments.reports import Bounds, ComparisonReport, ExperimentReport, MetricReport, SeriesPoint
-from experiments.templatetags.experiment_results import signed_percent
+from experiments.templatetags.experiment_numbers import signed_percent
 
 register = template.Library()
 

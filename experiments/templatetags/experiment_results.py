@@ -1,277 +1,25 @@
-"""Words and numbers of stored results: messages become sentences, floats become text."""
+"""Everything a page of results loads: numbers, words, and what a row of a table says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, Final
 
 from django import template
-from django.utils import timezone
-from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext, pgettext
-from django.utils.translation import gettext_lazy as _
 
-from experiments.reports import (
-    ArmTotals,
-    Bounds,
-    ComparisonReport,
-    Estimate,
-    ExperimentReport,
-    Message,
-    MetricReport,
-    SeriesPoint,
-    Verdict,
-)
+from experiments.reports import ArmTotals, ComparisonReport, Estimate, ExperimentReport, MetricReport
+from experiments.templatetags import experiment_numbers, experiment_words
+from experiments.templatetags.experiment_numbers import MISSING, number, percent, signed, whole
 
 register = template.Library()
-
-MISSING: Final = "–"
-SMALLEST_P: Final = 0.0001
-
-# Every message of a report. Parameters are formatted by their names, see `_FORMATS`.
-WORDS: Final = {
-    # Why a number is undefined
-    "too_few_units": _("Not enough data: fewer than two people in an arm."),
-    "no_variance": _("Everybody in both arms has the same value, so there is nothing to test."),
-    "non_positive_mean": _("A relative effect needs a positive mean in both arms."),
-    "zero_denominator": _("The denominator is zero."),
-    "not_finite": _("The numbers are too extreme to compute with."),
-    "too_few_events": _("Not enough data: %(found)s of %(needed)s needed in the smaller arm."),
-    "unbounded": _("The interval has no bound."),
-    "no_control_value": _("Control cannot have this value."),
-    "no_window_closed": _("Not enough data: nobody's measuring window has closed yet."),
-    "no_planned_size": _("No always-valid interval: the plan has no size."),
-    "single_look": _("A finished experiment: one look, no need to guard against peeking."),
-    "effect_is_drifting": _("The effect is drifting: looks at different days exclude each other."),
-    # Verdicts: what to do and why
-    "nothing_to_compare": _("There is nothing to compare: no primary metric or no second arm."),
-    "not_healthy": _("No verdict: something is wrong with the experiment itself."),
-    "ship": _("Ship %(arm)s: it moves “%(metric)s” by %(lift)s, and that is not chance."),
-    "guardrail_blocks": _("Stop %(arm)s: “%(guardrail)s” is harmed."),
-    "stop_harm": _("Stop: “%(metric)s” gets worse, and that is not chance."),
-    "stop_flat": _("Stop: an effect on “%(metric)s” as large as planned is ruled out."),
-    "continue": _("Continue: %(found)s of %(needed)s people have been measured, and nothing is certain yet."),
-    "continue_doubt": _(
-        "Continue: %(arm)s is better on “%(metric)s”, but “%(guardrail)s” is not shown to be unharmed."
-    ),
-    "continue_early": _(
-        "Continue: %(arm)s is better on “%(metric)s”; ship after %(needed)s days, so that every weekday was seen."
-    ),
-    "undecided_doubt": _(
-        "Your judgement: %(arm)s is better on “%(metric)s”, but “%(guardrail)s” is not shown to be unharmed."
-    ),
-    "undecided_early": _(
-        "Your judgement: %(arm)s is better on “%(metric)s”, but it ended after %(days)s of %(needed)s days."
-    ),
-    "continue_empty": _("Continue: nobody's measuring window has closed yet."),
-    "ended": _(
-        "Your judgement: it ended with %(found)s of %(needed)s people measured; “%(metric)s” may be better or worse."
-    ),
-    "undecided": _("Your judgement: the planned size is reached, and “%(metric)s” may be better or worse."),
-    "no_primary": _("No primary metric was declared."),
-    "before_planned_size": _("%(units)s of %(planned)s planned people have been measured."),
-    "before_minimum_days": _("%(days)s of at least %(needed)s days have passed; a week has its own rhythm."),
-    "planned_size_reached": _("The planned size of %(planned)s people is reached."),
-    "metric_good": _("%(arm)s: “%(metric)s” is better, by %(lower)s to %(upper)s."),
-    "metric_bad": _("%(arm)s: “%(metric)s” is worse, by %(lower)s to %(upper)s."),
-    "metric_futile": _("%(arm)s: an effect on “%(metric)s” as large as planned is ruled out (%(lower)s to %(upper)s)."),
-    "metric_unclear": _("%(arm)s: “%(metric)s” is not clear yet (%(lower)s to %(upper)s)."),
-    "metric_undefined": _("%(arm)s: “%(metric)s” has no result yet. %(reason)s"),
-    "metric_drifting": _(
-        "%(arm)s: the effect on “%(metric)s” is drifting; looks at different days exclude each other."
-    ),
-    "look_refused": _("%(arm)s: not enough data on “%(metric)s”: %(have)s of %(needed)s in the smaller arm."),
-    "guardrail_safe": _("%(arm)s: “%(metric)s” is safe, harm beyond %(margin)s is ruled out."),
-    "guardrail_unproven": _(
-        "%(arm)s: “%(metric)s” is not shown to be safe (%(lower)s to %(upper)s, margin %(margin)s)."
-    ),
-    "guardrail_without_margin": _("%(arm)s: “%(metric)s” shows no harm, but without a margin that proves nothing."),
-    "no_rule_matched": _("No rule applies: a person has to judge."),
-    "guardrail_held": _("%(arm)s: “%(metric)s” is held, harm beyond %(margin)s is ruled out."),
-    "guardrail_harmed": _("%(arm)s: “%(metric)s” is harmed (%(lower)s to %(upper)s)."),
-    "guardrail_open": _("%(arm)s: harm to “%(metric)s” is neither shown nor ruled out (margin %(margin)s)."),
-    # Health
-    "srm_fine": _("The arms hold the shares that were designed (%(p_value)s)."),
-    "srm_mismatch": _(
-        "The arms do not hold the shares that were designed (%(p_value)s): people are lost or added on the way."
-    ),
-    "srm_watch": _("The shares of the arms look odd today (%(p_value)s), but over all days that can be chance."),
-    "multi_arm_few": _("%(count)s people were seen in two arms (%(share)s) and are left out."),
-    "multi_arm_many": _(
-        "%(count)s people were seen in two arms (%(share)s): too many for leaving them out to be harmless."
-    ),
-    "no_exposures": _("Nobody has been exposed yet."),
-    "exposures_stopped": _("Nobody has been exposed since %(at)s."),
-    "metric_silent": _("Not one event has arrived for “%(metric)s”."),
-}
-
-
-@register.filter
-def words(message: Message | None) -> str:
-    """The sentence of a message, in the reader's language."""
-    if message is None:
-        return ""
-    sentence = WORDS.get(message.code)
-    if sentence is None:
-        return message.code
-    return str(sentence) % {name: _formatted(name, value) for name, value in message.parameters.items()}
-
-
-def _formatted(name: str, value: Any) -> str:
-    formats: dict[str, Callable[[Any], str]] = {
-        "p_value": _p_text,
-        "share": percent,
-        "lift": signed_percent,
-        "lower": _bound,
-        "upper": _bound,
-        "reason": _reason,
-        "margin": percent,
-        "at": moment,
-        "metric": gettext,
-        "guardrail": gettext,
-    }
-    if value is None:
-        return MISSING
-    if name in formats:
-        return formats[name](value)
-    return number_format(value, use_l10n=True, force_grouping=True) if isinstance(value, (int, float)) else str(value)
-
-
-def _p_text(value: float) -> str:
-    """A p-value inside a sentence."""
-    text = p_value(value)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
-
-
-def _bound(value: Any) -> str:
-    """One end of an interval, or the sign of an open end."""
-    return value if isinstance(value, str) else signed_percent(value)
-
-
-def _reason(code: str) -> str:
-    """The sentence of a reason without parameters."""
-    return words(Message(code))
-
-
-@register.filter
-def moment(text: str) -> str:
-    """An ISO time as date and time in the reader's form."""
-    return date_format(timezone.localtime(datetime.fromisoformat(text)), gettext("j M Y, H:i"))
-
-
-@register.filter
-def day_text(text: str) -> str:
-    """An ISO day in the reader's form."""
-    return date_format(date.fromisoformat(text), gettext("j M Y"))
-
-
-@register.filter
-def unlocalized(value: float) -> str:
-    """A number as SVG wants it, whatever the reader's language."""
-    return f"{value:g}"
-
-
-@register.filter
-def point_range(point: SeriesPoint) -> str:
-    """The interval of one day."""
-    if point.lower is None or point.upper is None:
-        return MISSING
-    return percent_range(Bounds(point.lower, point.upper, 0.0))
-
-
-@register.filter
-def p_value(value: float | None) -> str:
-    """A p-value with what a reader can use of it."""
-    if value is None:
-        return MISSING
-    if value < SMALLEST_P:
-        return f"< {_number(SMALLEST_P, 4)}"
-    return _number(value, 4 if value < 0.01 else 3)
-
-
-@register.filter
-def percent(value: float | None, places: int = 1) -> str:
-    """A share as a percentage."""
-    return MISSING if value is None else f"{_number(value * 100, places)}\u00a0%"
-
-
-@register.filter
-def signed_percent(value: float | None, places: int = 1) -> str:
-    """A relative effect as a percentage with its sign."""
-    if value is None:
-        return MISSING
-    sign = "+" if value > 0 else "−" if value < 0 else "±"
-    return f"{sign}{_number(abs(value) * 100, places)}\u00a0%"
-
-
-@register.filter
-def percent_range(bounds: Bounds | None) -> str:
-    """A relative interval, from – to."""
-    if bounds is None:
-        return MISSING
-    return pgettext("interval", "%(lower)s to %(upper)s") % {
-        "lower": signed_percent(bounds.lower),
-        "upper": signed_percent(bounds.upper),
-    }
-
-
-@register.filter
-def metric_value(value: float | None, metric: MetricReport) -> str:
-    """A value on the metric's own scale."""
-    if value is None:
-        return MISSING
-    if metric.unit == "share":
-        return percent(value, 2)
-    return _number(value, 2 if metric.unit == "money" else 4)
-
-
-@register.filter
-def metric_effect(value: float | None, metric: MetricReport) -> str:
-    """A difference on the metric's own scale; of shares in percentage points."""
-    if value is None:
-        return MISSING
-    sign = "+" if value > 0 else "−" if value < 0 else "±"
-    if metric.unit == "share":
-        return f"{sign}{_number(abs(value) * 100, 2)} {gettext('pp')}"
-    return f"{sign}{_number(abs(value), 2 if metric.unit == 'money' else 4)}"
-
-
-@register.filter
-def effect_range(bounds: Bounds | None, metric: MetricReport) -> str:
-    """An absolute interval, from – to."""
-    if bounds is None:
-        return MISSING
-    return pgettext("interval", "%(lower)s to %(upper)s") % {
-        "lower": metric_effect(bounds.lower, metric),
-        "upper": metric_effect(bounds.upper, metric),
-    }
+# One `{% load %}` on a page is enough.
+register.filters.update({**experiment_numbers.register.filters, **experiment_words.register.filters})
 
 
 @register.filter
 def arm_name(key: str, report: ExperimentReport) -> str:
     """The name of an arm."""
     return next((arm.name for arm in report.arms if arm.key == key), key)
-
-
-@register.filter
-def translated(name: str) -> str:
-    """A stored name in the reader's language, if it is one of ours."""
-    return gettext(name) if name else ""
-
-
-@register.filter
-def metric_name(metric: MetricReport) -> str:
-    """The metric's name; those built in are translated."""
-    return gettext(metric.name)
-
-
-def _number(value: float, places: int) -> str:
-    # Rounded first: Django's `number_format` cuts off, and 1.996 would read 1.99.
-    text = number_format(Decimal(f"{value:.{places}f}"), decimal_pos=places, use_l10n=True, force_grouping=True)
-    return text.replace("-", "−")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +55,7 @@ def so_far(totals: ArmTotals, metric: MetricReport) -> str:
             "count": whole(totals.nonzero_so_far_n),
             "people": whole(totals.exposed_n),
         }
-    return _number(totals.total_so_far, 2 if metric.unit == "money" else 0)
+    return number(totals.total_so_far, 2 if metric.unit == "money" else 0)
 
 
 @register.filter
@@ -316,13 +64,13 @@ def incremental_text(comparison: ComparisonReport) -> str:
     if comparison.incremental is None:
         return MISSING
     bounds = comparison.incremental_ci
-    text = _signed(comparison.incremental)
+    text = signed(comparison.incremental)
     if bounds is None or bounds.lower is None or bounds.upper is None:
         return text
     return pgettext("number with interval", "%(number)s (%(lower)s to %(upper)s)") % {
         "number": text,
-        "lower": _signed(bounds.lower),
-        "upper": _signed(bounds.upper),
+        "lower": signed(bounds.lower),
+        "upper": signed(bounds.upper),
     }
 
 
@@ -330,75 +78,3 @@ def incremental_text(comparison: ComparisonReport) -> str:
 def expected_n(report: ExperimentReport, arm: str) -> str:
     """How many units the design expected in an arm."""
     return whole(report.health.srm.expected.get(arm))
-
-
-@register.filter
-def whole(value: float | None) -> str:
-    """A number without decimals."""
-    return MISSING if value is None else _number(value, 0)
-
-
-@register.filter
-def days(value: float | None) -> str:
-    """A number of days."""
-    return MISSING if value is None else _number(value, 1)
-
-
-@register.filter
-def level_icon(level: str) -> str:
-    """The icon of a message's level."""
-    return {"good": "check", "warning": "warning", "bad": "error"}.get(level, "info")
-
-
-@register.filter
-def verdict_tone(verdict: Verdict) -> str:
-    """The class of the verdict's card."""
-    return {"ship": "ship", "stop": "stop", "continue": "continue"}.get(verdict.outcome, "warn")
-
-
-@register.filter
-def outcome_name(outcome: str) -> str:
-    """A verdict in a word, for badges."""
-    names = {
-        "ship": pgettext("verdict", "Ship"),
-        "stop": pgettext("verdict", "Stop"),
-        "continue": pgettext("verdict", "Continue"),
-        "undecided": pgettext("verdict", "Undecided"),
-    }
-    return names.get(outcome, outcome)
-
-
-@register.filter
-def transition_name(transition: str) -> str:
-    """What happened, for the log."""
-    names = {
-        "create": gettext("Created"),
-        "import": gettext("Imported"),
-        "revise": gettext("Changed"),
-        "start": gettext("Started"),
-        "pause": gettext("Paused"),
-        "resume": gettext("Resumed"),
-        "stop": gettext("Stopped"),
-        "emergency_stop": gettext("Stopped in an emergency"),
-        "open_phase": gettext("Traffic changed"),
-        "decide": gettext("Decided"),
-        "revert": gettext("Decision taken back"),
-        "archive": gettext("Archived"),
-    }
-    return names.get(transition, transition)
-
-
-@register.filter
-def role_name(role: str) -> str:
-    """A metric's part in an experiment, in a word."""
-    names = {
-        "primary": pgettext("metric role", "primary"),
-        "secondary": pgettext("metric role", "secondary"),
-        "guardrail": pgettext("metric role", "guardrail"),
-    }
-    return names.get(role, role)
-
-
-def _signed(value: float) -> str:
-    sign = "+" if value > 0 else "−" if value < 0 else "±"
-    return f"{sign}{_number(abs(value), 0)}"

@@ -12,7 +12,7 @@ from experiments.models import Experiment
 from experiments.reports import HealthReport
 from experiments.services.exposure import microseconds
 from experiments.services.health import Traffic, check_health
-from experiments.templatetags.experiment_results import WORDS
+from experiments.templatetags.experiment_words import WORDS
 
 AT = datetime(2026, 4, 1, tzinfo=UTC)
 ARMS = ("control", "treatment")

@@ -10,7 +10,7 @@ import pytest
 from experiments.models import Experiment, ExperimentMetric, Metric
 from experiments.reports import Bounds, Guardrail, HealthReport, Message, MetricReport, Verdict
 from experiments.services.verdict import Frame, Progress, holm, judge, judge_guardrail
-from experiments.templatetags.experiment_results import WORDS
+from experiments.templatetags.experiment_words import WORDS
 from tests.experiments.reports import make_always_valid, make_comparison, make_estimate, make_health, make_metric
 from tests.factories.experiments import make_experiment
 

@@ -10,14 +10,16 @@ from django.utils import translation
 from experiments.reports import Bounds, Message, SeriesPoint
 from experiments.stats.findings import FindingCode
 from experiments.stats.results import Reason
+from experiments.templatetags import experiment_numbers as numbers
 from experiments.templatetags import experiment_results as tags
+from experiments.templatetags import experiment_words as sentences
 from tests.experiments.reports import make_comparison, make_estimate, make_metric, make_report
 
 
 def test_words__every_reason_and_finding_of_the_engine__has_a_sentence() -> None:
     reasons = {reason.label for reason in Reason if reason is not Reason.NONE}
     findings = {code.value for code in FindingCode if code is not FindingCode.HEALTH_BLOCKS}
-    assert reasons | findings <= set(tags.WORDS)
+    assert reasons | findings <= set(sentences.WORDS)
 
 
 @pytest.mark.parametrize(
@@ -43,14 +45,14 @@ def test_words__every_reason_and_finding_of_the_engine__has_a_sentence() -> None
     ],
 )
 def test_words__message__is_a_sentence(message: Message | None, sentence: str) -> None:
-    assert sentence in tags.words(message)
+    assert sentence in sentences.words(message)
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "–"), (0.5, "0.500"), (0.0042, "0.0042"), (1e-30, "< 0.0001"), (0.0001, "0.0001")]
 )
 def test_p_value__number__never_rounds_to_zero(value: float | None, text: str) -> None:
-    assert tags.p_value(value) == text
+    assert numbers.p_value(value) == text
 
 
 @pytest.mark.parametrize(
@@ -58,13 +60,13 @@ def test_p_value__number__never_rounds_to_zero(value: float | None, text: str) -
     [(None, "–"), (0.1234, "+12.3\u00a0%"), (-0.1234, "−12.3\u00a0%"), (0.0, "±0.0\u00a0%"), (12.0, "+1,200.0\u00a0%")],
 )
 def test_signed_percent__number__carries_its_sign(value: float | None, text: str) -> None:
-    assert tags.signed_percent(value) == text
+    assert numbers.signed_percent(value) == text
 
 
 def test_percent__german__has_a_comma() -> None:
     with translation.override("de"):
-        assert tags.percent(0.1234) == "12,3\u00a0%"
-        assert tags.unlocalized(12.5) == "12.5"
+        assert numbers.percent(0.1234) == "12,3\u00a0%"
+        assert numbers.unlocalized(12.5) == "12.5"
 
 
 @pytest.mark.parametrize(
@@ -73,20 +75,20 @@ def test_percent__german__has_a_comma() -> None:
 )
 def test_metric_value__unit__decides_the_form(unit: Any, value: str, effect: str) -> None:
     metric = make_metric(unit=unit)
-    assert tags.metric_value(0.1234, metric) == value
-    assert tags.metric_effect(0.1234, metric) == effect
-    assert tags.metric_effect(-0.5, metric).startswith("−")
-    assert tags.metric_value(None, metric) == tags.metric_effect(None, metric) == "–"
+    assert numbers.metric_value(0.1234, metric) == value
+    assert numbers.metric_effect(0.1234, metric) == effect
+    assert numbers.metric_effect(-0.5, metric).startswith("−")
+    assert numbers.metric_value(None, metric) == numbers.metric_effect(None, metric) == "–"
 
 
 def test_ranges__bounds__are_written_out() -> None:
     metric = make_metric()
-    assert tags.percent_range(Bounds(-0.1, 0.25, 0.95)) == "−10.0\u00a0% to +25.0\u00a0%"
-    assert tags.percent_range(Bounds(None, 0.25, 0.95)) == "– to +25.0\u00a0%"
-    assert tags.effect_range(Bounds(-0.01, 0.02, 0.95), metric) == "−1.00 pp to +2.00 pp"
-    assert tags.percent_range(None) == tags.effect_range(None, metric) == "–"
-    assert tags.point_range(SeriesPoint("2026-03-09", 1, 1, 0.1, -0.1, 0.3)) == "−10.0\u00a0% to +30.0\u00a0%"
-    assert tags.point_range(SeriesPoint("2026-03-09", 1, 1, 0.1, None, None)) == "–"
+    assert numbers.percent_range(Bounds(-0.1, 0.25, 0.95)) == "−10.0\u00a0% to +25.0\u00a0%"
+    assert numbers.percent_range(Bounds(None, 0.25, 0.95)) == "– to +25.0\u00a0%"
+    assert numbers.effect_range(Bounds(-0.01, 0.02, 0.95), metric) == "−1.00 pp to +2.00 pp"
+    assert numbers.percent_range(None) == numbers.effect_range(None, metric) == "–"
+    assert numbers.point_range(SeriesPoint("2026-03-09", 1, 1, 0.1, -0.1, 0.3)) == "−10.0\u00a0% to +30.0\u00a0%"
+    assert numbers.point_range(SeriesPoint("2026-03-09", 1, 1, 0.1, None, None)) == "–"
 
 
 def test_incremental_text__interval__stands_beside() -> None:
@@ -107,18 +109,18 @@ def test_names__keys__are_found_or_shown() -> None:
     report = make_report()
     assert tags.arm_name("treatment", report) == "Treatment"
     assert tags.arm_name("gone", report) == "gone"
-    assert tags.transition_name("start") == "Started"
-    assert tags.transition_name("other") == "other"
-    assert tags.role_name("guardrail") == "guardrail"
-    assert tags.role_name("other") == "other"
-    assert tags.outcome_name("ship") == "Ship"
-    assert tags.outcome_name("other") == "other"
-    assert tags.verdict_tone(report.verdict) == "continue"
-    assert tags.level_icon("bad") == "error"
+    assert sentences.transition_name("start") == "Started"
+    assert sentences.transition_name("other") == "other"
+    assert sentences.role_name("guardrail") == "guardrail"
+    assert sentences.role_name("other") == "other"
+    assert sentences.outcome_name("ship") == "Ship"
+    assert sentences.outcome_name("other") == "other"
+    assert sentences.verdict_tone(report.verdict) == "continue"
+    assert sentences.level_icon("bad") == "error"
     assert tags.expected_n(report, "control") == "1,205"
     assert tags.expected_n(report, "gone") == "–"
-    assert tags.days(9.5) == "9.5"
-    assert tags.days(None) == tags.whole(None) == tags.percent(None) == "–"
+    assert numbers.days(9.5) == "9.5"
+    assert numbers.days(None) == numbers.whole(None) == numbers.percent(None) == "–"
 
 
 def test_estimate_rows__adjusted__says_what_it_saved() -> None:
@@ -130,4 +132,4 @@ def test_estimate_rows__adjusted__says_what_it_saved() -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(112.9, "113"), (-3.6, "−4"), (0.4, "0"), (12_345.6, "12,346")])
 def test_whole__fraction__is_rounded_and_not_cut_off(value: float, text: str) -> None:
-    assert tags.whole(value) == text
+    assert numbers.whole(value) == text
