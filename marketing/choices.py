@@ -17,10 +17,16 @@ class SourceKind(models.TextChoices):
 
 
 class KeyScope(models.TextChoices):
-    """What a key of a source may do. A browser's key is public: neither lets anybody read people or results."""
+    """What a key of a source may do. A browser's key is public, so it has the first two only, which read nobody."""
 
     WRITE = "write", _("send events")
     DECIDE = "decide", _("ask for arms")
+    READ = "read", _("read through the management API")
+    MANAGE = "manage", _("read and change through the management API")
+
+
+# These act as a person of the back office, with that person's permissions and never more.
+MANAGEMENT_SCOPES = (KeyScope.READ, KeyScope.MANAGE)
 
 
 class IdentityKind(models.TextChoices):

@@ -56,3 +56,7 @@ class DemoIsBusy(MarketingError):
 
 class CannotEditSegment(MarketingError):
     """A segment cannot be changed, archived or refreshed."""
+
+
+class CannotIssueKey(MarketingError):
+    """A key with these scopes cannot be made for this source."""

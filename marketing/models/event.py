@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -32,6 +33,14 @@ class WriteKey(models.Model):
     scopes = models.JSONField(default=list)
     rate_limit = models.PositiveIntegerField(
         null=True, blank=True, help_text=_("Requests a minute to one server process; empty: no limit.")
+    )
+    acts_for = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text=_("Whose permissions a key of the management API has."),
     )
     created_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from marketing.choices import SourceKind
+from django.contrib.auth.models import User
+
+from marketing.choices import MANAGEMENT_SCOPES, SourceKind
+from marketing.errors import CannotIssueKey
 from marketing.models import Source, WriteKey
 
 KEY_BYTES: Final = 32  # 256 random bits: a plain hash of it cannot be searched
@@ -23,9 +26,22 @@ def ensure_source(*, name: str, kind: SourceKind, at: datetime) -> Source:
 
 
 def issue_key(
-    *, source: Source, scopes: Sequence[str], at: datetime, rate_limit: int | None = None
+    *,
+    source: Source,
+    scopes: Sequence[str],
+    at: datetime,
+    rate_limit: int | None = None,
+    acts_for: User | None = None,
 ) -> tuple[WriteKey, str]:
-    """Make a key and return it with its secret, which is kept nowhere: this is the only time it can be shown."""
+    """Make a key and return it with its secret, which is kept nowhere: this is the only time it can be shown.
+
+    A key of the management API acts for a person. Raises `CannotIssueKey`.
+    """
+    if set(scopes).intersection(MANAGEMENT_SCOPES):
+        if source.kind == SourceKind.BROWSER:
+            raise CannotIssueKey(f"The source {source.name!r} is a browser: its keys are public and may read nothing.")
+        if acts_for is None:
+            raise CannotIssueKey("A key of the management API acts for a person; name one.")
     secret = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
     key = WriteKey.objects.create(
         source=source,
@@ -33,6 +49,7 @@ def issue_key(
         sha256=hashlib.sha256(secret.encode()).hexdigest(),
         scopes=list(scopes),
         rate_limit=rate_limit,
+        acts_for=acts_for,
         created_at=at,
     )
     return key, secret

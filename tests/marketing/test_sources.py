@@ -7,8 +7,10 @@ import hashlib
 import pytest
 
 from marketing.choices import SourceKind
+from marketing.errors import CannotIssueKey
 from marketing.models import Source, WriteKey
 from marketing.services.sources import ensure_source, issue_key, revoke_key
+from tests.factories.campaigns import make_user
 from tests.factories.marketing import NOW, make_source
 
 pytestmark = pytest.mark.django_db
@@ -42,3 +44,19 @@ def test_revoke_key__twice__counts_once() -> None:
     assert not revoke_key(key_id=key.pk, at=NOW)
     key.refresh_from_db()
     assert key.revoked_at == NOW
+
+
+def test_issue_key__of_the_management_api__acts_for_a_person() -> None:
+    user = make_user()
+    key, _ = issue_key(source=make_source(), scopes=["read"], at=NOW, acts_for=user)
+
+    assert key.acts_for == user
+    with pytest.raises(CannotIssueKey, match="name one"):
+        issue_key(source=make_source(), scopes=["manage"], at=NOW)
+
+
+def test_issue_key__of_the_management_api_for_a_browser__is_refused() -> None:
+    browser = ensure_source(name="page", kind=SourceKind.BROWSER, at=NOW)
+
+    with pytest.raises(CannotIssueKey, match="its keys are public"):
+        issue_key(source=browser, scopes=["write", "read"], at=NOW, acts_for=make_user())
