@@ -43,6 +43,28 @@ class AssignmentReason(models.TextChoices):
     COVERAGE = "coverage", _("Outside the covered traffic")
 
 
+class AlertKind(models.TextChoices):
+    """What an experiment tells of itself, unasked."""
+
+    GUARDRAIL = "guardrail", _("A guardrail is harmed")
+    SRM = "srm", _("The arms do not hold their shares")
+    SIZE = "size", _("The planned size is reached")
+    DECISION = "decision", _("A decision is ready")
+    REFRESH = "refresh", _("The results could not be refreshed")
+
+
+class RecipientKind(models.TextChoices):
+    EMAIL = "email", _("E-mail")
+    WEBHOOK = "webhook", _("Webhook")
+
+
+class DeliveryStatus(models.TextChoices):
+    PENDING = "pending", _("Waiting")
+    SENDING = "sending", _("Being sent")
+    SENT = "sent", _("Sent")
+    FAILED = "failed", _("Given up")
+
+
 @dataclass(frozen=True, slots=True)
 class TransitionRule:
     """One row of the transition table; `guards` name functions of `services.lifecycle`."""

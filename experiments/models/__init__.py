@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.models.alert import Alert, AlertDelivery, DigestSubscription, Recipient
 from experiments.models.changelog import ChangeLog
 from experiments.models.decision import Decision
 from experiments.models.experiment import Arm, Experiment, Phase, PhaseArm
@@ -12,9 +13,12 @@ from experiments.models.metric import ExperimentMetric, Metric
 from experiments.models.snapshot import Look, Refresh, Snapshot
 
 __all__ = [
+    "Alert",
+    "AlertDelivery",
     "Arm",
     "ChangeLog",
     "Decision",
+    "DigestSubscription",
     "Experiment",
     "ExperimentMetric",
     "Exposure",
@@ -24,6 +28,7 @@ __all__ = [
     "Metric",
     "Phase",
     "PhaseArm",
+    "Recipient",
     "Refresh",
     "Snapshot",
 ]
