@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from experiments.models.alert import Alert, AlertDelivery, DigestSubscription, Recipient
+from experiments.models.certificate import Certificate
 from experiments.models.changelog import ChangeLog
 from experiments.models.decision import Decision
 from experiments.models.experiment import Arm, Experiment, Phase, PhaseArm
 from experiments.models.exposure import Exposure
+from experiments.models.frozen import FrozenUnit
 from experiments.models.holdout import Holdout
 from experiments.models.layer import Layer
+from experiments.models.ledger import LedgerQuarter
 from experiments.models.metric import ExperimentMetric, Metric
 from experiments.models.snapshot import Look, Refresh, Snapshot
 
@@ -16,14 +19,17 @@ __all__ = [
     "Alert",
     "AlertDelivery",
     "Arm",
+    "Certificate",
     "ChangeLog",
     "Decision",
     "DigestSubscription",
     "Experiment",
     "ExperimentMetric",
     "Exposure",
+    "FrozenUnit",
     "Holdout",
     "Layer",
+    "LedgerQuarter",
     "Look",
     "Metric",
     "Phase",

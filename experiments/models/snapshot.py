@@ -23,6 +23,12 @@ class Snapshot(models.Model):
     sql = models.TextField(_("SQL"), blank=True)
     fingerprint = models.CharField(_("fingerprint of the per-unit totals"), max_length=64, blank=True)
     row_counts = models.JSONField(_("row counts"), default=dict)
+    watermark = models.JSONField(
+        _("watermark"), default=dict, blank=True, help_text=_("How far merges of people and events had come.")
+    )
+    timings = models.JSONField(_("milliseconds by step"), default=dict, blank=True)
+    # Compressed arrays (.npz, no pickle): what a replay computes from when the events are gone.
+    aggregates = models.BinaryField(_("aggregates"), null=True, blank=True)
     duration_ms = models.PositiveIntegerField(_("duration in ms"), default=0)
     error = models.TextField(_("error"), blank=True)
 
