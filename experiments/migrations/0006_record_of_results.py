@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('first_at', models.BigIntegerField(verbose_name='first at, coarse (µs since the epoch)')),
                 ('totals', models.JSONField(default=dict, verbose_name='totals')),
                 ('experiment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='frozen_units', to='experiments.experiment')),
-                ('phase', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='experiments.phase')),
+                ('phase', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to='experiments.phase')),
             ],
             options={
                 'verbose_name': 'frozen unit',

@@ -22,7 +22,7 @@ class FrozenUnit(models.Model):
 
     experiment = models.ForeignKey("experiments.Experiment", on_delete=models.CASCADE, related_name="frozen_units")
     token = models.CharField(_("token"), max_length=32, unique=True, default=new_token, editable=False)
-    phase = models.ForeignKey("experiments.Phase", on_delete=models.PROTECT, related_name="+", db_index=False)
+    phase = models.ForeignKey("experiments.Phase", on_delete=models.RESTRICT, related_name="+", db_index=False)
     arms = models.JSONField(_("arms"), help_text=_("Keys; with more than one the unit is left out and counted."))
     first_at = models.BigIntegerField(_("first at, coarse (µs since the epoch)"))
     totals = models.JSONField(_("totals"), default=dict)
