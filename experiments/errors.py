@@ -52,6 +52,14 @@ class CannotImport(ExperimentsError):
     """A file cannot become an experiment; the message names line and column where there is one."""
 
 
+class CannotUseMetric(ExperimentsError):
+    """There is no such draft, or the metric may not be changed so."""
+
+
+class CannotExport(ExperimentsError):
+    """Results cannot be written as a file now."""
+
+
 class GateClosed(ExperimentsError):
     """The key may not ask for this: it is unknown, revoked, or lacks the scope."""
 

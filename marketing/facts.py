@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
@@ -16,8 +17,8 @@ from django.db.models import F
 from experiments.selectors import unit_types
 from experiments.services.facts import DatabaseFacts
 from marketing.choices import Purpose
-from marketing.models import Event, EventType, Identity, ProfileAlias
-from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES
+from marketing.models import Event, EventType, Identity, Profile, ProfileAlias
+from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES, VALUE_PROPERTIES
 from recommender.ports import InteractionChunk, RecentEvent
 
 if TYPE_CHECKING:
@@ -52,13 +53,24 @@ class EventFacts(DatabaseFacts):
             unit=ibis.coalesce(alias.winner_id, seen.unit), arm=seen.arm, phase=seen.phase, first_at=seen.first_at
         )
 
-    def events(self, *, event_types: Sequence[str], properties: Sequence[str]) -> ibis.Table:
+    def population(self, *, at: int) -> ibis.Table:
+        """Return the profiles first seen before `at`; a merged one counts for its winner."""
+        import ibis
+
+        columns = {"id": "int64", "merged_into_id": "int64", "first_seen_at": "int64"}
+        profile = ibis.table(columns, name=Profile._meta.db_table)
+        return profile.filter(profile.merged_into_id.isnull() & (profile.first_seen_at < at)).select(unit=profile.id)
+
+    def events(
+        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+    ) -> ibis.Table:
         """Return the events of these types; a refund carries the moment of its order."""
         names = dict(EventType.objects.using(self.using).filter(name__in=event_types).values_list("pk", "name"))
         event = _event_table()
         refunds = [pk for pk, name in names.items() if name == REFUND]
         plain = {pk: name for pk, name in names.items() if pk not in refunds}
-        rows = _selected(event.filter(event.type_id.isin(list(plain) or [0])), event.at, plain, properties)
+        read = _Columns(properties=properties, numbers=numbers, has_moment=bool(refunds))
+        rows = read.select(event.filter(event.type_id.isin(list(plain) or [0])), event.at, plain)
         if not refunds:
             return rows
         order_type = EventType.objects.using(self.using).filter(name=ORDER).values_list("pk", flat=True).first()
@@ -68,8 +80,8 @@ class EventFacts(DatabaseFacts):
         import ibis
 
         dated = refund.left_join(placed, (refund.profile_id == placed.owner) & (refund.order_id == placed.number))
-        dated = dated.mutate(at=ibis.coalesce(placed.placed_at, refund.at)).drop("owner", "number", "placed_at")
-        return rows.union(_selected(dated, dated.at, dict.fromkeys(refunds, REFUND), properties))
+        window_at = ibis.coalesce(dated.placed_at, dated.at)
+        return rows.union(read.select(dated, window_at, dict.fromkeys(refunds, REFUND)))
 
 
 def _event_table() -> ibis.Table:
@@ -88,18 +100,35 @@ def _event_table() -> ibis.Table:
     return ibis.table(columns, name=Event._meta.db_table)
 
 
-def _selected(table: ibis.Table, at: Any, names: dict[int, str], properties: Sequence[str]) -> ibis.Table:
-    import ibis
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What is read of an event; its own moment only where that is not the one that counts."""
 
-    # The names are literals over the interned numbers: no join in the hottest query.
-    kind = table.type_id.cases(*names.items(), else_="") if names else ibis.literal("")
-    columns = {
-        f"property_{name}": table[TEXT_PROPERTIES[name]].nullif("")
-        if name in TEXT_PROPERTIES
-        else table.props[name].str
-        for name in properties
-    }
-    return table.select(unit=table.profile_id, type=kind, at=at, value=table.value, **columns)
+    properties: Sequence[str]
+    numbers: Sequence[str]
+    has_moment: bool
+
+    def select(self, table: ibis.Table, at: Any, names: dict[int, str]) -> ibis.Table:
+        import ibis
+
+        # The names are literals over the interned numbers: no join in the hottest query.
+        kind = table.type_id.cases(*names.items(), else_="") if names else ibis.literal("")
+        columns = {f"property_{name}": _text(table, name) for name in self.properties}
+        columns |= {f"number_{name}": _number(table, name) for name in self.numbers}
+        if self.has_moment:
+            columns["happened_at"] = table.at
+        return table.select(unit=table.profile_id, type=kind, at=at, value=table.value, **columns)
+
+
+def _text(table: ibis.Table, name: str) -> Any:
+    return table[TEXT_PROPERTIES[name]].nullif("") if name in TEXT_PROPERTIES else table.props[name].str
+
+
+def _number(table: ibis.Table, name: str) -> Any:
+    """A number of the properties in millionths, rounded by one rule on every engine: half up."""
+    if name in VALUE_PROPERTIES:
+        return table.value
+    return (table.props[name].float * MICRO + 0.5).floor().cast("int64")
 
 
 class Interactions:

@@ -49,8 +49,14 @@ class DatabaseFacts:
         named = mine.inner_join(arm, mine.arm_id == arm.id).inner_join(phase, mine.phase_id == phase.id)
         return named.select(unit=mine.unit_id, arm=arm.key, phase=phase.number, first_at=mine.first_at)
 
-    def events(self, *, event_types: Sequence[str], properties: Sequence[str]) -> ibis.Table:
+    def events(
+        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+    ) -> ibis.Table:
         """The events of these types: a subclass knows their table."""
+        raise NotImplementedError
+
+    def population(self, *, at: int) -> ibis.Table:
+        """Everybody known before `at`: a subclass knows who that is."""
         raise NotImplementedError
 
     def compile(self, expression: ibis.Table) -> str:

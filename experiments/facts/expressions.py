@@ -1,8 +1,11 @@
 """The one set of expressions between exposures, events and per-unit totals.
 
-Everything is int64; only sums, counts, min, max and joins are used, so that SQLite, PostgreSQL,
+Everything is int64; only sums, counts, min, max, joins and row_number are used, so that SQLite, PostgreSQL,
 DuckDB, Spark and ClickHouse give equal integers. Caps, windows that are still open, variances
 and quantiles are computed from these totals outside SQL.
+
+All metrics share one scan of the events near the exposures: each is a conditional sum. Only what no sum can say
+(different values, first and last values, steps in an order) is a relation of its own (`parts`).
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.ports import EXPERIMENT_PLACEHOLDER, Facts, MetricDefinition
+from experiments.facts import parts
+from experiments.ports import Facts, MetricDefinition
 
 if TYPE_CHECKING:
     import ibis
@@ -22,7 +26,7 @@ DAY = 24 * HOUR
 
 @dataclass(frozen=True, slots=True)
 class PlannedMetric:
-    """A metric of one experiment; its columns are `total_<index>` and `before_<index>`."""
+    """A metric of one experiment; the names of its columns end in its index."""
 
     index: int
     key: str
@@ -37,6 +41,33 @@ class PlannedMetric:
     def before(self) -> str:
         """Column: the same number over the look-back before the first exposure."""
         return f"before_{self.index}"
+
+    @property
+    def per(self) -> str:
+        """Column of a ratio: the denominator inside the window."""
+        return f"per_{self.index}"
+
+    @property
+    def per_before(self) -> str:
+        """Column of a ratio: the denominator over the look-back."""
+        return f"per_before_{self.index}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that this metric has, in their order."""
+        names = [self.total]
+        if self.looks_back:
+            names.append(self.before)
+        if self.definition.denominator is not None:
+            names.append(self.per)
+            if self.has_ratio_covariate:
+                names.append(self.per_before)
+        return tuple(names)
+
+    @property
+    def has_ratio_covariate(self) -> bool:
+        """Whether the denominator is looked up before the exposure too."""
+        return bool(self.looks_back) and not self.definition.covariate_event_types
 
     @property
     def opens_after(self) -> int:
@@ -80,87 +111,110 @@ def multi_arm_units(exposures: ibis.Table, *, until: int) -> ibis.Table:
     return doubled.group_by("arm").agg(seen_n=doubled.count(), units_n=is_first.sum()).order_by("arm")
 
 
-def unit_totals(facts: Facts, *, experiment_key: str, metrics: Sequence[PlannedMetric], until: int) -> ibis.Table:
-    """One row per unit seen in one arm, zeros included, in unit order.
-
-    Columns: `unit`, `arm`, `phase`, `first_at` and per metric `total_<i>` and, where the
-    definition looks back, `before_<i>`. Events and exposures at or after `until` do not count.
-    """
-    first = first_exposures(facts.exposures(experiment_key=experiment_key), until=until)
-    clean = first.filter(first.arm == first.last_arm).select("unit", "arm", "phase", "first_at")
-    if not metrics:
-        return clean.order_by("unit")
-    outcomes = _outcomes(facts, clean, experiment_key=experiment_key, metrics=metrics, until=until)
-    columns = [name for name in outcomes.columns if name != "event_unit"]
-    joined = clean.left_join(outcomes, clean.unit == outcomes.event_unit)
-    return joined.select(
-        clean.unit,
-        clean.arm,
-        clean.phase,
-        clean.first_at,
-        **{name: outcomes[name].fill_null(0) for name in columns},
-    ).order_by("unit")
+def clean_units(exposures: ibis.Table, *, until: int) -> ibis.Table:
+    """Units seen in one arm only: `unit`, `arm`, `phase`, `first_at`."""
+    first = first_exposures(exposures, until=until)
+    return first.filter(first.arm == first.last_arm).select("unit", "arm", "phase", "first_at")
 
 
-def _outcomes(
+def unit_totals(
     facts: Facts,
-    clean: ibis.Table,
     *,
     experiment_key: str,
     metrics: Sequence[PlannedMetric],
     until: int,
+    units: ibis.Table | None = None,
 ) -> ibis.Table:
-    """Per unit with at least one event near its exposure: the totals of every metric."""
-    event_types = tuple(sorted({name for metric in metrics for name in _event_types(metric.definition)}))
-    properties = tuple(sorted({name for metric in metrics for name in metric.definition.properties}))
-    events = facts.events(event_types=event_types, properties=properties)
+    """One row per unit seen in one arm, zeros included, in unit order.
+
+    Columns: `unit`, `arm`, `phase`, `first_at` and per metric those of `PlannedMetric.columns`. Events and
+    exposures at or after `until` do not count. With `units` (a table of `unit`) only these are computed.
+    """
+    exposures = facts.exposures(experiment_key=experiment_key)
+    if units is not None:
+        exposures = exposures.semi_join(units, "unit")
+    clean = clean_units(exposures, until=until)
+    if not metrics:
+        return clean.order_by("unit")
+    near = near_events(facts, clean, metrics=metrics, until=until)
+    sums, others = _outcomes(near, experiment_key=experiment_key, metrics=metrics)
+    joined = clean
+    relations = [] if not sums else [near.group_by("unit").agg(**sums)]
+    for place, relation in enumerate([*relations, *others]):
+        named = relation.rename({f"event_unit_{place}": "unit"})
+        joined = joined.left_join(named, joined.unit == named[f"event_unit_{place}"])
+    columns = [name for metric in metrics for name in metric.columns]
+    return joined.select(
+        "unit", "arm", "phase", "first_at", **{name: joined[name].fill_null(0) for name in columns}
+    ).order_by("unit")
+
+
+def event_values(
+    facts: Facts, *, experiment_key: str, metric: PlannedMetric, until: int, units: ibis.Table | None = None
+) -> ibis.Table:
+    """The single values of a metric's events inside the windows: `unit`, `number`, in this order.
+
+    For quantiles of events, whose clusters are the units.
+    """
+    exposures = facts.exposures(experiment_key=experiment_key)
+    if units is not None:
+        exposures = exposures.semi_join(units, "unit")
+    near = near_events(facts, clean_units(exposures, until=until), metrics=[metric], until=until)
+    part = metric.definition.numerator
+    chosen = near.filter(parts.matches(near, part, experiment_key=experiment_key) & inside(near, metric))
+    rows = chosen.select("unit", number=parts.number(chosen, part))
+    return rows.filter(rows.number.notnull()).order_by("unit", "number")
+
+
+def near_events(facts: Facts, clean: ibis.Table, *, metrics: Sequence[PlannedMetric], until: int) -> ibis.Table:
+    """The events of clean units between the longest look-back and the end of the longest window."""
+    events = facts.events(
+        event_types=tuple(sorted({name for metric in metrics for name in metric.definition.read_types})),
+        properties=tuple(sorted({name for metric in metrics for name in metric.definition.properties})),
+        numbers=tuple(sorted({name for metric in metrics for name in metric.definition.numbers})),
+    )
+    if "happened_at" in events.columns:
+        events = events.filter(events.happened_at < until)
     starts = max(metric.looks_back for metric in metrics)
     ends = max(metric.closes_after for metric in metrics)
-    near = events.inner_join(clean.select("unit", "first_at"), "unit").filter(
+    return events.inner_join(clean.select("unit", "first_at"), "unit").filter(
         lambda row: (row.at >= row.first_at - starts) & (row.at < row.first_at + ends) & (row.at < until)
     )
-    totals = {}
+
+
+def inside(near: ibis.Table, metric: PlannedMetric) -> ibis.expr.types.BooleanValue:
+    """Whether an event lies in the metric's window."""
+    return (near.at >= near.first_at + metric.opens_after) & (near.at < near.first_at + metric.closes_after)
+
+
+def _before(near: ibis.Table, metric: PlannedMetric) -> ibis.expr.types.BooleanValue:
+    """Whether an event lies in the look-back, and was known before the exposure."""
+    is_before = (near.at >= near.first_at - metric.looks_back) & (near.at < near.first_at)
+    return is_before & (near.happened_at < near.first_at) if "happened_at" in near.columns else is_before
+
+
+def _outcomes(
+    near: ibis.Table, *, experiment_key: str, metrics: Sequence[PlannedMetric]
+) -> tuple[dict[str, ibis.expr.types.IntegerScalar], list[ibis.Table]]:
+    """The conditional sums over the events near an exposure, and the relations that no sum can be."""
+    sums: dict[str, ibis.expr.types.IntegerScalar] = {}
+    others: list[ibis.Table] = []
     for metric in metrics:
-        counts = _matches(near, metric.definition, experiment_key=experiment_key)
-        inside = (near.at >= near.first_at + metric.opens_after) & (near.at < near.first_at + metric.closes_after)
-        totals[metric.total] = _aggregate(near, metric.definition, counts & inside)
-        if metric.looks_back:
-            before = (near.at >= near.first_at - metric.looks_back) & (near.at < near.first_at)
-            totals[metric.before] = _covariate(near, metric.definition, counts, before)
-    return near.group_by("unit").agg(**totals).rename(event_unit="unit")
-
-
-def _event_types(definition: MetricDefinition) -> tuple[str, ...]:
-    return (*definition.event_types, *definition.covariate_event_types)
-
-
-def _covariate(
-    events: ibis.Table,
-    definition: MetricDefinition,
-    counts: ibis.expr.types.BooleanValue,
-    before: ibis.expr.types.BooleanValue,
-) -> ibis.expr.types.IntegerScalar:
-    """The metric's own number before the exposure, or the sum of the events that the plan names."""
-    if not definition.covariate_event_types:
-        return _aggregate(events, definition, counts & before)
-    named = events.type.isin(definition.covariate_event_types) & before
-    return named.ifelse(events.value.fill_null(0), 0).sum()
-
-
-def _matches(events: ibis.Table, definition: MetricDefinition, *, experiment_key: str) -> ibis.expr.types.BooleanValue:
-    """Whether an event belongs to the metric: its type first, so that properties are read last."""
-    matches = events.type.isin(definition.event_types)
-    for item in definition.filters:
-        value = experiment_key if item.value == EXPERIMENT_PLACEHOLDER else item.value
-        matches = matches & (events[f"property_{item.property}"] == value)
-    return matches
-
-
-def _aggregate(
-    events: ibis.Table, definition: MetricDefinition, condition: ibis.expr.types.BooleanValue
-) -> ibis.expr.types.IntegerScalar:
-    """The metric's aggregation over the events that satisfy the condition."""
-    if definition.aggregation == "sum":
-        return condition.ifelse(events.value.fill_null(0), 0).sum()
-    flags = condition.ifelse(1, 0).cast("int64")
-    return flags.max() if definition.aggregation == "exists" else flags.sum()
+        within, before = inside(near, metric), _before(near, metric)
+        wanted = [(metric.total, metric.definition.numerator, within)]
+        if metric.definition.denominator is not None:
+            wanted.append((metric.per, metric.definition.denominator, within))
+            if metric.has_ratio_covariate:
+                wanted.append((metric.per_before, parts.unordered(metric.definition.denominator), before))
+        if metric.looks_back and metric.definition.covariate_event_types:
+            named = near.type.isin(metric.definition.covariate_event_types) & before
+            sums[metric.before] = named.ifelse(near.value.fill_null(0), 0).sum()
+        elif metric.looks_back:
+            wanted.append((metric.before, parts.unordered(metric.definition.numerator), before))
+        for column, part, when in wanted:
+            if parts.is_sum(part):
+                condition = parts.matches(near, part, experiment_key=experiment_key) & when
+                sums[column] = parts.aggregate(near, part, condition)
+            else:
+                others.append(parts.relation(near, part, when, experiment_key=experiment_key, column=column))
+    return sums, others

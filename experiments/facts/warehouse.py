@@ -64,13 +64,24 @@ class WarehouseFacts:
 
         return ibis.table(EXPOSURE_SCHEMA, name="exposures")
 
-    def events(self, *, event_types: Sequence[str], properties: Sequence[str]) -> ibis.Table:
+    def events(
+        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+    ) -> ibis.Table:
         """The events of these types; a data set keeps no properties."""
         import ibis
 
         table = ibis.table(EVENT_SCHEMA, name="events")
         absent = {f"property_{name}": ibis.null("string") for name in properties}
+        absent |= {f"number_{name}": ibis.null("int64") for name in numbers}
         return table.filter(table.type.isin(event_types)).mutate(**absent)
+
+    def population(self, *, at: int) -> ibis.Table:
+        """Whoever had an event or an exposure before `at`."""
+        import ibis
+
+        exposed, event = ibis.table(EXPOSURE_SCHEMA, name="exposures"), ibis.table(EVENT_SCHEMA, name="events")
+        seen = exposed.filter(exposed.first_at < at).select("unit")
+        return seen.union(event.filter(event.at < at).select("unit"), distinct=True)
 
     def compile(self, expression: ibis.Table) -> str:
         """The SQL of an expression for DuckDB."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from experiments.ports import MetricDefinition, decode_definition
+from experiments.ports import MetricDefinition, check_kind, decode_definition
+
+LONGEST_TAG: Final = 40
 
 
 def validate_definition(value: object) -> None:
@@ -18,6 +22,15 @@ def validate_definition(value: object) -> None:
         raise ValidationError(_("The definition cannot be read: %(error)s"), params={"error": error}) from error
 
 
+def validate_tags(value: object) -> None:
+    """Tags are a list of short texts."""
+    is_list = isinstance(value, list) and all(isinstance(tag, str) and 0 < len(tag) <= LONGEST_TAG for tag in value)
+    if not is_list:
+        raise ValidationError(
+            _("Tags are a list of texts of at most %(most)s characters."), params={"most": LONGEST_TAG}
+        )
+
+
 class Metric(models.Model):
     """How events become one number per exposed unit."""
 
@@ -25,6 +38,10 @@ class Metric(models.Model):
         PROPORTION = "proportion", _("proportion: share of units with at least one event")
         MEAN = "mean", _("mean: summed value per unit")
         COUNT = "count", _("count: number of events per unit")
+        RATIO = "ratio", _("ratio: one number divided by another")
+        QUANTILE = "quantile", _("quantile: the value below which a share of them lies")
+        RETENTION = "retention", _("retention: share of units that came back on a later day")
+        FUNNEL = "funnel", _("funnel step: share of units that took the steps in this order")
 
     class Direction(models.TextChoices):
         UP = "up", _("higher is better")
@@ -43,6 +60,10 @@ class Metric(models.Model):
     direction = models.CharField(_("direction"), max_length=4, choices=Direction.choices, default=Direction.UP)
     unit = models.CharField(_("unit of value"), max_length=8, choices=Unit.choices, default=Unit.NUMBER)
     definition = models.JSONField(_("definition"), validators=[validate_definition])
+    tags = models.JSONField(_("tags"), default=list, blank=True, validators=[validate_tags])
+    is_draft = models.BooleanField(
+        _("draft"), default=False, help_text=_("Can be tried on the demo world, but not used by an experiment yet.")
+    )
     is_builtin = models.BooleanField(_("built in"), default=False)
     is_current = models.BooleanField(_("current version"), default=True)
 
@@ -52,10 +73,22 @@ class Metric(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["key", "version"], name="metric_key_version"),
             models.UniqueConstraint(fields=["key"], condition=models.Q(is_current=True), name="metric_current_key"),
+            models.UniqueConstraint(fields=["key"], condition=models.Q(is_draft=True), name="metric_one_draft"),
+            models.CheckConstraint(
+                condition=models.Q(is_draft=False) | models.Q(is_current=False), name="metric_draft_is_not_current"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse a definition that does not give what the kind needs."""
+        super().clean()
+        try:
+            check_kind(self.kind, self.decoded())
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValidationError({"kind": str(error)}) from error
 
     def decoded(self) -> MetricDefinition:
         """The definition as the analysis reads it."""

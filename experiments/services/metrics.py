@@ -1,102 +1,25 @@
-"""Metrics as versioned data: the built-in ones, and new versions of any."""
+"""Metrics as versioned data: the built-in ones, drafts, and new versions of any."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.utils.translation import gettext_noop
+from django.db.models import Max
 
+from experiments.errors import CannotUseMetric
 from experiments.models import Metric
-from experiments.ports import MICRO, MetricDefinition, PropertyFilter
+from experiments.services.builtin_metrics import BUILTIN, MetricDraft
 
-WEEK_HOURS = 7 * 24
-DAY_HOURS = 24
-# A fortnight has two of each weekday and lies close enough to predict (Deng et al., WSDM 2013).
-LOOKBACK_DAYS = 14
-
-
-@dataclass(frozen=True, slots=True)
-class MetricDraft:
-    """A metric in code: what `define_metric` stores."""
-
-    key: str
-    name: str
-    description: str
-    kind: str
-    definition: MetricDefinition
-    direction: str = Metric.Direction.UP
-    unit: str = Metric.Unit.NUMBER
-
-
-BUILTIN = (
-    MetricDraft(
-        key="conversion",
-        name=gettext_noop("Conversion"),
-        description=gettext_noop(
-            "Share of exposed people with at least one order in the seven days after their first exposure."
-        ),
-        kind=Metric.Kind.PROPORTION,
-        unit=Metric.Unit.SHARE,
-        definition=MetricDefinition(
-            event_types=("Order Completed",),
-            aggregation="exists",
-            window_hours=WEEK_HOURS,
-            lookback_days=LOOKBACK_DAYS,
-        ),
-    ),
-    MetricDraft(
-        key="revenue",
-        name=gettext_noop("Revenue per person"),
-        description=gettext_noop(
-            "Order value per exposed person in the seven days after the first exposure, less refunds."
-        ),
-        kind=Metric.Kind.MEAN,
-        unit=Metric.Unit.MONEY,
-        definition=MetricDefinition(
-            event_types=("Order Completed", "Order Refunded"),
-            aggregation="sum",
-            window_hours=WEEK_HOURS,
-            lookback_days=LOOKBACK_DAYS,
-            scale=MICRO,
-        ),
-    ),
-    MetricDraft(
-        key="click_rate",
-        name=gettext_noop("Click rate"),
-        description=gettext_noop(
-            "Share of exposed people who clicked a recommendation of this experiment within a day."
-        ),
-        kind=Metric.Kind.PROPORTION,
-        unit=Metric.Unit.SHARE,
-        definition=MetricDefinition(
-            event_types=("Recommendation Clicked",),
-            aggregation="exists",
-            window_hours=DAY_HOURS,
-            filters=(PropertyFilter(property="experiment", value="$experiment"),),
-        ),
-    ),
-    MetricDraft(
-        key="unsubscribe_rate",
-        name=gettext_noop("Unsubscribe rate"),
-        description=gettext_noop("Share of exposed people who unsubscribed within seven days."),
-        kind=Metric.Kind.PROPORTION,
-        unit=Metric.Unit.SHARE,
-        direction=Metric.Direction.DOWN,
-        definition=MetricDefinition(event_types=("Email Unsubscribed",), aggregation="exists", window_hours=WEEK_HOURS),
-    ),
-    MetricDraft(
-        key="refund_rate",
-        name=gettext_noop("Refund rate"),
-        description=gettext_noop("Share of exposed people who got a refund for an order of their first seven days."),
-        kind=Metric.Kind.PROPORTION,
-        unit=Metric.Unit.SHARE,
-        direction=Metric.Direction.DOWN,
-        definition=MetricDefinition(event_types=("Order Refunded",), aggregation="exists", window_hours=WEEK_HOURS),
-    ),
-)
+__all__ = [
+    "BUILTIN",
+    "MetricDraft",
+    "define_metric",
+    "discard_draft",
+    "draft_metric",
+    "ensure_builtin_metrics",
+    "publish_metric",
+]
 
 
 def ensure_builtin_metrics() -> list[Metric]:
@@ -107,22 +30,80 @@ def ensure_builtin_metrics() -> list[Metric]:
 @transaction.atomic
 def define_metric(*, draft: MetricDraft, is_builtin: bool = False) -> Metric:
     """The current version of a metric; experiments keep the version they were planned with."""
-    content: Mapping[str, Any] = {
+    current = Metric.objects.select_for_update().filter(key=draft.key, is_current=True).first()
+    if current and _says(current, draft):
+        return current
+    metric = Metric(key=draft.key, version=_next_version(draft.key), is_builtin=is_builtin, is_current=False)
+    _write(metric, draft)
+    return _make_current(metric)
+
+
+@transaction.atomic
+def draft_metric(*, draft: MetricDraft) -> Metric:
+    """Keep a draft beside the version in use; there is one draft of a metric, and it is changed in place."""
+    metric = Metric.objects.select_for_update().filter(key=draft.key, is_draft=True).first()
+    if metric is None:
+        is_builtin = Metric.objects.filter(key=draft.key, is_builtin=True).exists()
+        if is_builtin:
+            raise CannotUseMetric(f"{draft.key} is built in; choose another key for a metric of your own.")
+        metric = Metric(key=draft.key, version=_next_version(draft.key), is_draft=True, is_current=False)
+    _write(metric, draft)
+    return metric
+
+
+@transaction.atomic
+def publish_metric(*, key: str) -> Metric:
+    """Let experiments use the draft: it becomes the current version."""
+    metric = Metric.objects.select_for_update().filter(key=key, is_draft=True).first()
+    if metric is None:
+        raise CannotUseMetric(f"There is no draft of {key}.")
+    metric.is_draft = False
+    metric.save(update_fields=["is_draft"])
+    return _make_current(metric)
+
+
+def discard_draft(*, key: str) -> None:
+    """Throw the draft away; nobody used it."""
+    deleted, _ = Metric.objects.filter(key=key, is_draft=True).delete()
+    if not deleted:
+        raise CannotUseMetric(f"There is no draft of {key}.")
+
+
+def _says(metric: Metric, draft: MetricDraft) -> bool:
+    """Whether the stored version means what the draft says, whatever schema it is stored in."""
+    content = _content(draft)
+    del content["definition"]
+    return all(getattr(metric, name) == value for name, value in content.items()) and (
+        metric.decoded() == draft.definition
+    )
+
+
+def _content(draft: MetricDraft) -> dict[str, Any]:
+    return {
         "name": draft.name,
         "description": draft.description,
         "kind": draft.kind,
         "direction": draft.direction,
         "unit": draft.unit,
+        "tags": list(draft.tags),
         "definition": draft.definition.as_json(),
     }
-    current = Metric.objects.select_for_update().filter(key=draft.key, is_current=True).first()
-    if current and all(getattr(current, name) == value for name, value in content.items()):
-        return current
-    version = 1
-    if current:
-        version = current.version + 1
-        Metric.objects.filter(pk=current.pk).update(is_current=False)
-    metric = Metric(key=draft.key, version=version, is_builtin=is_builtin, **content)
+
+
+def _next_version(key: str) -> int:
+    newest = Metric.objects.filter(key=key).aggregate(newest=Max("version"))["newest"]
+    return (newest or 0) + 1
+
+
+def _write(metric: Metric, draft: MetricDraft) -> None:
+    for name, value in _content(draft).items():
+        setattr(metric, name, value)
     metric.full_clean()
-    metric.save(force_insert=True)
+    metric.save()
+
+
+def _make_current(metric: Metric) -> Metric:
+    Metric.objects.filter(key=metric.key, is_current=True).update(is_current=False)
+    metric.is_current = True
+    metric.save(update_fields=["is_current"])
     return metric

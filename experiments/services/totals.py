@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from experiments.facts.expressions import PlannedMetric, multi_arm_units, unit_totals
+from experiments.facts.expressions import PlannedMetric, event_values, multi_arm_units, unit_totals
 from experiments.ports import Facts
 from experiments.services.exposure import microseconds
 
@@ -22,11 +22,25 @@ MICROSECONDS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class EventValues:
+    """The single values of a metric's events; `unit` is the row of each in the other columns."""
+
+    unit: NDArray[np.int64]
+    values: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class MetricColumns:
-    """One metric of all units: `totals` inside the window, `before` the covariate or `None`."""
+    """One metric of all units: `totals` inside the window, `before` the covariate or `None`.
+
+    A ratio divides by `per` (its look-back: `per_before`); a quantile of events has the values of these.
+    """
 
     totals: NDArray[np.int64]
     before: NDArray[np.int64] | None
+    per: NDArray[np.int64] | None = None
+    per_before: NDArray[np.int64] | None = None
+    events: EventValues | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +73,63 @@ def load_totals(
 ) -> UnitTotals:
     """Run the one expression on the facts; everything before `until` (µs, exclusive) counts."""
     expression = unit_totals(facts, experiment_key=experiment_key, metrics=metrics, until=until)
-    table = facts.execute(expression)
-    doubled = facts.execute(multi_arm_units(facts.exposures(experiment_key=experiment_key), until=until))
-    return UnitTotals(
-        arm=_positions(table.column("arm"), arms),
-        phase=_positions(table.column("phase"), phases),
-        first_at=_integers(table.column("first_at")),
-        metrics=tuple(
-            MetricColumns(
-                totals=_integers(table.column(metric.total)),
-                before=_integers(table.column(metric.before)) if metric.looks_back else None,
-            )
+    return build_totals(
+        units=facts.execute(expression),
+        doubled=facts.execute(multi_arm_units(facts.exposures(experiment_key=experiment_key), until=until)),
+        values={
+            metric.key: facts.execute(event_values(facts, experiment_key=experiment_key, metric=metric, until=until))
             for metric in metrics
-        ),
-        multi_arm=dict(zip(doubled.column("arm").to_pylist(), doubled.column("seen_n").to_pylist(), strict=True)),
-        multi_arm_n=sum(doubled.column("units_n").to_pylist()),
-        fingerprint=_fingerprint(table),
+            if metric.definition.per_event
+        },
+        metrics=metrics,
+        arms=arms,
+        phases=phases,
         sql=facts.compile(expression),
     )
+
+
+def build_totals(
+    *,
+    units: pa.Table,
+    doubled: pa.Table,
+    values: Mapping[str, pa.Table],
+    metrics: Sequence[PlannedMetric],
+    arms: Sequence[str],
+    phases: Sequence[int],
+    sql: str,
+) -> UnitTotals:
+    """The columns from the rows of the expressions, `values` by the metric's key."""
+    return UnitTotals(
+        arm=_positions(units.column("arm"), arms),
+        phase=_positions(units.column("phase"), phases),
+        first_at=_integers(units.column("first_at")),
+        metrics=tuple(_metric_columns(units, metric, values.get(metric.key)) for metric in metrics),
+        multi_arm=dict(zip(doubled.column("arm").to_pylist(), doubled.column("seen_n").to_pylist(), strict=True)),
+        multi_arm_n=sum(doubled.column("units_n").to_pylist()),
+        fingerprint=_fingerprint([units, *values.values()]),
+        sql=sql,
+    )
+
+
+def _metric_columns(units: pa.Table, metric: PlannedMetric, values: pa.Table | None) -> MetricColumns:
+    found = {name: _integers(units.column(name)) for name in metric.columns}
+    return MetricColumns(
+        totals=found[metric.total],
+        before=found.get(metric.before),
+        per=found.get(metric.per),
+        per_before=found.get(metric.per_before),
+        events=None if values is None else _event_values(units.column("unit"), values),
+    )
+
+
+def _event_values(units: pa.ChunkedArray, values: pa.Table) -> EventValues:
+    """The values with the row of their unit; a unit that was not there a moment before has no row yet."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    places = pc.fill_null(pc.index_in(values.column("unit"), value_set=units), -1)
+    rows = _numbers(places.combine_chunks(), np.int32)
+    return EventValues(unit=rows[rows >= 0], values=_integers(values.column("number"))[rows >= 0])
 
 
 def ended_days(*, first_at: int, until: int, time_zone: str) -> tuple[list[date], list[int]]:
@@ -134,13 +187,14 @@ def _positions(column: pa.ChunkedArray, order: Sequence[str] | Sequence[int]) ->
     return places[_numbers(encoded.indices, np.int32)]
 
 
-def _fingerprint(table: pa.Table) -> str:
+def _fingerprint(tables: Sequence[pa.Table]) -> str:
     """SHA-256 over names and values in unit order: equal on every engine, whatever its chunks."""
     import pyarrow as pa
 
     digest = hashlib.sha256()
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        digest.update(name.encode() + b"\0")
-        is_text = pa.types.is_string(column.type)
-        digest.update("\0".join(column.to_pylist()).encode() if is_text else _integers(column).tobytes())
+    for table in tables:
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            digest.update(name.encode() + b"\0")
+            is_text = pa.types.is_string(column.type)
+            digest.update("\0".join(column.to_pylist()).encode() if is_text else _integers(column).tobytes())
     return digest.hexdigest()

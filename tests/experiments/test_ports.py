@@ -37,10 +37,10 @@ def test_properties__filters__are_named_once_in_order() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "schema must be 1, got 2"),
+        ({"schema": 3}, "schema must be one of 1, 2, got 3"),
         ({"surprise": 1}, "unknown keys: surprise"),
         ({"event_types": []}, "at least one event"),
-        ({"aggregation": "median"}, "aggregation must be one of exists, count, sum"),
+        ({"aggregation": "median"}, "aggregation must be one of exists, count, sum, max"),
         ({"window_hours": 0}, "window_hours must be positive"),
         ({"delay_hours": -1}, "delay_hours must not be negative"),
         ({"lookback_days": -1}, "lookback_days must not be negative"),

@@ -26,7 +26,9 @@ class TableFacts(DatabaseFacts):
         rows = super().exposures(experiment_key=experiment_key)
         return rows.mutate(unit=rows.unit.cast("int64"))
 
-    def events(self, *, event_types: Sequence[str], properties: Sequence[str]) -> ibis.Table:
+    def events(
+        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+    ) -> ibis.Table:
         import ibis
 
         table = ibis.table(

@@ -133,7 +133,7 @@ def test_column__no_null__is_laid_out_and_read_without_pandas() -> None:
         "table = pa.Table.from_batches([pa.RecordBatch.from_arrays([numbers, names], schema=schema)] * 2)\n"
         "assert _integers(table.column('n')).tolist() == [1, 2, -3] * 2\n"
         "assert _positions(table.column('t'), ['größer', 'a', '']).tolist() == [1, 2, 0] * 2\n"
-        "assert len(_fingerprint(table)) == 64\n"
+        "assert len(_fingerprint([table])) == 64\n"
         "print('pandas' in sys.modules)\n"
     )
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings_test"}

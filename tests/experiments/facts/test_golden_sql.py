@@ -26,7 +26,9 @@ class TwoTables:
     def exposures(self, *, experiment_key: str) -> ibis.Table:
         return ibis.table({"unit": "int64", "arm": "string", "phase": "int64", "first_at": "int64"}, name="exposures")
 
-    def events(self, *, event_types: Sequence[str], properties: Sequence[str]) -> ibis.Table:
+    def events(
+        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+    ) -> ibis.Table:
         columns = {"unit": "int64", "type": "string", "at": "int64", "value": "int64"}
         table = ibis.table({**columns, **{f"property_{name}": "string" for name in properties}}, name="events")
         return table.filter(table.type.isin(event_types))

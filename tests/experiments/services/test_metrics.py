@@ -40,7 +40,7 @@ def test_define_metric__impossible_definition__refused() -> None:
 
 def test_metric__definition_that_is_no_object__refused() -> None:
     metric = Metric(key="x", name="X", kind="count", definition=[1])
-    with pytest.raises(ValidationError, match="schema must be 1"):
+    with pytest.raises(ValidationError, match="schema must be one of 1, 2"):
         metric.full_clean()
 
 

@@ -40,7 +40,7 @@ FROM (
   ) AS "t9"
   LEFT OUTER JOIN (
     SELECT
-      "t13"."unit" AS "event_unit",
+      "t13"."unit" AS "event_unit_0",
       "t13"."total_0",
       "t13"."before_0",
       "t13"."total_1",
@@ -184,7 +184,7 @@ FROM (
         1
     ) AS "t13"
   ) AS "t15"
-    ON "t9"."unit" = "t15"."event_unit"
+    ON "t9"."unit" = "t15"."event_unit_0"
 ) AS "t16"
 ORDER BY
   "t16"."unit" ASC;
