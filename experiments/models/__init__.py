@@ -13,6 +13,8 @@ from experiments.models.holdout import Holdout
 from experiments.models.layer import Layer
 from experiments.models.ledger import LedgerQuarter
 from experiments.models.metric import ExperimentMetric, Metric
+from experiments.models.prerequisite import Prerequisite
+from experiments.models.ramp import RampStep
 from experiments.models.snapshot import Look, Refresh, Snapshot
 
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
     "Metric",
     "Phase",
     "PhaseArm",
+    "Prerequisite",
+    "RampStep",
     "Recipient",
     "Refresh",
     "Snapshot",
