@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import secrets
@@ -9,6 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import environ
@@ -74,6 +76,26 @@ def time_zone(name: str, *, default: str) -> str:
     except (ValueError, OSError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError; a folder's name an OSError
         raise ImproperlyConfigured(f"{name}={value!r} is no time zone: write one like Europe/Berlin.") from error
     return value
+
+
+def web_address(name: str, *, default: str) -> str:
+    """Return the variable `name`, the address under which people reach the product, without a slash at its end."""
+    value = os.environ.get(name) or default
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ImproperlyConfigured(f"{name}={value!r} is no web address: write one like https://holdout.example.com.")
+    return value.rstrip("/")
+
+
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Return the comma-separated networks `name`, like 10.1.0.0/16."""
+    found = []
+    for part in names(name):
+        try:
+            found.append(ipaddress.ip_network(part))
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name}: {part!r} is no network: write one like 10.1.0.0/16.") from error
+    return found
 
 
 def data_folder(name: str, *, default: Path, parts: tuple[str, ...]) -> Path:

@@ -199,6 +199,11 @@ EMAIL_PORT = EMAIL_CONFIG.get("EMAIL_PORT") or 25
 EMAIL_HOST_USER = EMAIL_CONFIG.get("EMAIL_HOST_USER") or ""
 EMAIL_HOST_PASSWORD = EMAIL_CONFIG.get("EMAIL_HOST_PASSWORD") or ""
 EMAIL_USE_TLS = EMAIL_CONFIG.get("EMAIL_USE_TLS", False)
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = os.environ.get("HOLDOUT_FROM_EMAIL", "holdout@localhost")
+# Links in mails and alerts; and private networks whose receivers of alerts may be called all the same.
+PUBLIC_URL = env.web_address("HOLDOUT_PUBLIC_URL", default=f"http://{HOST}:{PORT}")
+ALERT_NETWORKS = env.networks("HOLDOUT_ALERT_NETWORKS")
 LOGGING = logging_settings(json=PRODUCTION)
 
 # Whoever has the settings has the Celery application, so that tasks queued by a page or a command find the broker.

@@ -25,18 +25,25 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from experiments.errors import CannotTransition
 from experiments.models import (
+    Alert,
+    AlertDelivery,
     Arm,
+    Certificate,
     ChangeLog,
     Decision,
+    DigestSubscription,
     Experiment,
     ExperimentMetric,
     Exposure,
+    FrozenUnit,
     Holdout,
     Layer,
+    LedgerQuarter,
     Look,
     Metric,
     Phase,
     PhaseArm,
+    Recipient,
     Refresh,
     Snapshot,
 )
@@ -272,7 +279,7 @@ class SnapshotAdmin(FactAdmin):
         rows: QuerySet[Snapshot] = super().get_queryset(request)
         match = request.resolver_match
         is_list = match is not None and match.url_name == "experiments_snapshot_changelist"
-        return rows.defer("report", "sql") if is_list else rows
+        return rows.defer("report", "sql", "aggregates") if is_list else rows
 
 
 @admin.register(Look)
@@ -287,3 +294,63 @@ class RefreshAdmin(ReadOnlyAdmin):
     list_display = ("experiment", "attempted_at", "locked_until", "failures_n", "error")
     list_select_related = ("experiment",)
     ordering = ("-failures_n", "-pk")
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    list_display = ("experiment", "kind", "subject", "at")
+    list_select_related = ("experiment",)
+    list_filter = ("kind",)
+    search_fields = ("experiment__key",)
+    ordering = ("-pk",)
+
+
+@admin.register(AlertDelivery)
+class AlertDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ("alert", "recipient", "status", "attempts_n", "due_at", "sent_at", "error")
+    list_select_related = ("alert", "recipient")
+    list_filter = ("status",)
+    ordering = ("-pk",)
+
+
+@admin.register(Recipient)
+class RecipientAdmin(ReadOnlyAdmin):
+    """Added and removed on the page of alerts: the secret is shown once, there."""
+
+    list_display = ("address", "kind", "experiment", "is_active", "created_at", "created_by")
+    list_select_related = ("experiment", "created_by")
+    list_filter = ("kind", "is_active")
+    exclude = ("nonce",)
+    ordering = ("address", "pk")
+
+
+@admin.register(DigestSubscription)
+class DigestSubscriptionAdmin(ReadOnlyAdmin):
+    list_display = ("address", "language", "created_at", "confirmed_at", "ended_at", "last_week")
+    search_fields = ("=address",)
+    exclude = ("nonce",)
+    ordering = ("-pk",)
+
+
+@admin.register(Certificate)
+class CertificateAdmin(ReadOnlyAdmin):
+    list_display = ("experiment", "at", "duration_ms")
+    list_select_related = ("experiment",)
+    search_fields = ("experiment__key",)
+    ordering = ("-pk",)
+
+
+@admin.register(LedgerQuarter)
+class LedgerQuarterAdmin(ReadOnlyAdmin):
+    list_display = ("starts_on", "unit_type", "metric", "at", "is_closed")
+    list_select_related = ("metric",)
+    ordering = ("-starts_on", "-pk")
+
+
+@admin.register(FrozenUnit)
+class FrozenUnitAdmin(FactAdmin):
+    """Erased people's contributions: no row leads back to a person."""
+
+    list_display = ("token", "experiment", "phase", "arms")
+    list_select_related = ("experiment", "phase")
+    search_fields = ("experiment__key",)

@@ -10,7 +10,7 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from experiments.choices import DecisionOutcome
+from experiments.choices import AlertKind, DecisionOutcome, RecipientKind
 from experiments.errors import Reason
 from experiments.models import Arm, ExperimentMetric, Layer
 from experiments.selectors import list_metrics
@@ -322,3 +322,38 @@ def initial_arms(design: Design) -> list[dict[str, Any]]:
     """What `ArmRows` shows of a stored design, the control first."""
     arms = sorted(design.arms, key=lambda arm: not arm.is_control)
     return [{"name": arm.name, "key": arm.key, "percent": _percent(arm.weight), "payload": arm.payload} for arm in arms]
+
+
+class RecipientForm(forms.Form):
+    """An address that hears of alerts."""
+
+    kind = forms.ChoiceField(label=_("Way"), choices=RecipientKind.choices)
+    address = forms.CharField(
+        label=_("Address"), max_length=500, help_text=_("An e-mail address, or the https address of a webhook.")
+    )
+    experiment = forms.CharField(
+        label=_("Only of this experiment"), required=False, max_length=100, help_text=_("Its key; empty: of all.")
+    )
+    kinds = forms.MultipleChoiceField(
+        label=_("Only these alerts"),
+        required=False,
+        choices=AlertKind.choices,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None chosen: all of them."),
+    )
+
+    def values(self) -> dict[str, Any]:
+        """The fields as the service names them."""
+        data = self.cleaned_data
+        return {
+            "kind": data["kind"],
+            "address": data["address"],
+            "kinds": data["kinds"],
+            "experiment_key": data["experiment"],
+        }
+
+
+class DigestForm(forms.Form):
+    """Somebody without an account who may want the digest."""
+
+    address = forms.EmailField(label=_("E-mail address"))

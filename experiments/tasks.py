@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import logging
 
-from celery import shared_task
+from celery import Task, shared_task
+from django.db import OperationalError
 from django.utils import timezone
 
 logger = logging.getLogger(__name__)
+
+# Below the lock's time and the hard limit, so that a refresh that takes too long is told as failed.
+REFRESH_SECONDS = 25 * 60
+RETRIES = 3
+FIRST_WAIT_SECONDS = 10
 
 
 @shared_task
@@ -21,9 +27,12 @@ def refresh_running_experiments() -> int:
     return len(ids)
 
 
-@shared_task
-def refresh_experiment(experiment_id: int) -> str:
-    """Refresh one experiment's stored results; a second one at the same time does nothing."""
+@shared_task(bind=True, max_retries=RETRIES, soft_time_limit=REFRESH_SECONDS)
+def refresh_experiment(self: Task, experiment_id: int) -> str:  # type: ignore[type-arg]  # generic in the stubs only
+    """Refresh one experiment's stored results; a second one at the same time does nothing.
+
+    A database that cannot be reached is asked again a few times before the failure is recorded.
+    """
     from experiments.errors import UnknownExperiment
     from experiments.services import refresh
 
@@ -33,7 +42,35 @@ def refresh_experiment(experiment_id: int) -> str:
     except UnknownExperiment:
         logger.info("experiment %s was deleted before its refresh", experiment_id)
         return "deleted"
-    except Exception as error:
-        logger.exception("refresh of experiment %s failed", experiment_id)
-        refresh.record_failure(experiment_id=experiment_id, at=at, error=error)
-        return "failed"
+    except OperationalError as error:
+        if not self.request.called_directly and self.request.retries < RETRIES:
+            raise self.retry(exc=error, countdown=FIRST_WAIT_SECONDS * 2**self.request.retries) from error
+        return _failed(experiment_id, error)
+    except Exception as error:  # noqa: BLE001 - a task's border: `_failed` logs and records it
+        return _failed(experiment_id, error)
+
+
+@shared_task
+def send_alerts() -> None:
+    """Send what waits in the outbox of alerts, and invitations to the digest; the command is `send_alerts`."""
+    from experiments.services import alert_delivery, digest
+
+    at = timezone.now()
+    alert_delivery.send_due(at=at)
+    digest.send_invitations(at=at)
+
+
+@shared_task
+def send_digests() -> None:
+    """Send the digest of the week to whoever has not got it; the command is `send_alerts --digest`."""
+    from experiments.services import digest
+
+    digest.send_digests(at=timezone.now())
+
+
+def _failed(experiment_id: int, error: Exception) -> str:
+    from experiments.services import refresh
+
+    logger.error("refresh of experiment %s failed", experiment_id, exc_info=error)
+    refresh.record_failure(experiment_id=experiment_id, at=timezone.now(), error=error)
+    return "failed"

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from experiments.views import design, explain, manage, results
+from experiments.views import alerts, design, explain, manage, results
 
 app_name = "experiments"
 urlpatterns = [
     path("", manage.experiment_list, name="experiment-list"),
     path("new/", design.experiment_create, name="experiment-create"),
     path("explain/", explain.experiment_explain, name="experiment-explain"),
+    path("-/alerts/", alerts.alert_list, name="alert-list"),
+    path("-/alerts/recipients/", alerts.recipient_add, name="recipient-add"),
+    path("-/alerts/recipients/<int:recipient_id>/remove/", alerts.recipient_remove, name="recipient-remove"),
+    path("-/digest/", alerts.digest_invite, name="digest-invite"),
+    path("-/digest/confirm/<str:token>/", alerts.digest_confirm, name="digest-confirm"),
+    path("-/digest/unsubscribe/<str:token>/", alerts.digest_unsubscribe, name="digest-unsubscribe"),
     path("<slug:key>/", results.experiment_detail, name="experiment-detail"),
     path("<slug:key>/report.json", results.experiment_report, name="experiment-report"),
     path("<slug:key>/results.csv", results.experiment_table, name="experiment-table"),

@@ -20,7 +20,11 @@ EDIT_CAMPAIGNS: Final = (
     "marketing.change_creative",
     "marketing.view_creative",
 )
-EDIT_EXPERIMENTS: Final = ("experiments.add_experiment", "experiments.change_experiment")
+EDIT_EXPERIMENTS: Final = (
+    "experiments.add_experiment",
+    "experiments.change_experiment",
+    "experiments.change_recipient",
+)
 
 ROLES: Final[dict[str, tuple[str, ...]]] = {
     "marketer": (*VIEW, *EDIT_CAMPAIGNS, "marketing.launch_campaign"),
@@ -34,6 +38,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "operator": (
         *VIEW,
         "experiments.launch_experiment",
+        "experiments.change_recipient",
         "recommender.train_strategy",
         "marketing.view_deadletter",
         "marketing.change_deadletter",

@@ -16,6 +16,7 @@ from experiments.choices import ExperimentStatus
 from experiments.errors import UnknownExperiment
 from experiments.models import Decision, Experiment, ExperimentMetric, Look, Refresh, Snapshot
 from experiments.reports import encode_report
+from experiments.services.alerts import raise_alerts, raise_failure
 
 if TYPE_CHECKING:
     from experiments.services.analysis import Analysis
@@ -65,6 +66,9 @@ def record_failure(*, experiment_id: int, at: datetime, error: Exception) -> Non
     text = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
     Refresh.objects.update_or_create(experiment_id=experiment_id, defaults={"attempted_at": at, "error": text})
     Refresh.objects.filter(experiment_id=experiment_id).update(failures_n=F("failures_n") + 1)
+    experiment = Experiment.objects.get(pk=experiment_id)
+    if Refresh.objects.filter(experiment_id=experiment_id, failures_n=1).exists():
+        raise_failure(experiment=experiment, at=at, error=text)
     Snapshot.objects.create(
         experiment_id=experiment_id, at=at, status=Snapshot.Status.FAILED, engine_version=_engine_version(), error=text
     )
@@ -116,12 +120,13 @@ def _compute(experiment: Experiment, *, at: datetime, is_frozen: bool) -> Snapsh
     from experiments.services.analysis import analyze
 
     started = time.monotonic()
-    analysis = analyze(experiment=experiment, at=at)
+    analysis = analyze(experiment=experiment, at=at, is_incremental=not is_frozen)
     duration = time.monotonic() - started
     with transaction.atomic():
         _store_looks(experiment, analysis.new_looks, at=at)
         snapshot = _store_snapshot(experiment, analysis, at=at, is_frozen=is_frozen, duration=duration)
         Refresh.objects.filter(experiment=experiment).update(attempted_at=at, failures_n=0, error="")
+        raise_alerts(experiment=experiment, report=analysis.report, at=at)
     _prune(experiment.pk)
     return snapshot
 

@@ -10,6 +10,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
+from experiments.choices import AlertKind
 from experiments.reports import Message, MetricReport, Verdict
 from experiments.templatetags.experiment_numbers import MISSING, moment, p_value, percent, signed_percent
 
@@ -89,6 +90,7 @@ WORDS: Final = {
     ),
     "no_exposures": _("Nobody has been exposed yet."),
     "exposures_stopped": _("Nobody has been exposed since %(at)s."),
+    "refresh_failed": _("The results could not be refreshed: %(error)s"),
     "metric_silent": _("Not one event has arrived for “%(metric)s”."),
 }
 
@@ -193,6 +195,12 @@ def role_name(role: str) -> str:
         "guardrail": pgettext("metric role", "guardrail"),
     }
     return names.get(role, role)
+
+
+@register.filter
+def alert_kinds(kinds: list[str]) -> str:
+    """The kinds of alerts in words."""
+    return ", ".join(str(AlertKind(kind).label) for kind in kinds)
 
 
 @register.filter

@@ -21,6 +21,8 @@ SCHEDULE: Final = (
     ("Drain the spool", "marketing.tasks.drain_spool", 1),
     ("Heartbeat", "marketing.tasks.heartbeat", 30),
     ("Refresh running experiments", "experiments.tasks.refresh_running_experiments", 300),
+    ("Send alerts and invitations", "experiments.tasks.send_alerts", 60),
+    ("Send the weekly digest", "experiments.tasks.send_digests", 3_600),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),
     ("Refresh segments", "marketing.tasks.refresh_segments", 300),
     ("Train recommenders that are due", "recommender.tasks.train_due_strategies", 900),

@@ -161,3 +161,23 @@ def test_manage__installation_is_not_fit__says_so_without_a_traceback(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("raw", ["holdout.example.com", "ftp://x.example", "https://x.example/?a=1", "https://"])
+def test_web_address__nonsense__is_refused(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("HOLDOUT_PUBLIC_URL", raw)
+    with pytest.raises(ImproperlyConfigured, match="HOLDOUT_PUBLIC_URL"):
+        env.web_address("HOLDOUT_PUBLIC_URL", default="http://127.0.0.1:8000")
+
+
+def test_web_address__slash_at_the_end__is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDOUT_PUBLIC_URL", "https://x.example/a/")
+    assert env.web_address("HOLDOUT_PUBLIC_URL", default="") == "https://x.example/a"
+
+
+def test_networks__names_them_and_refuses_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDOUT_ALERT_NETWORKS", "10.1.0.0/16, fd00::/8")
+    assert [str(network) for network in env.networks("HOLDOUT_ALERT_NETWORKS")] == ["10.1.0.0/16", "fd00::/8"]
+    monkeypatch.setenv("HOLDOUT_ALERT_NETWORKS", "10.1.0.0/99")
+    with pytest.raises(ImproperlyConfigured, match="10.1.0.0/99"):
+        env.networks("HOLDOUT_ALERT_NETWORKS")
