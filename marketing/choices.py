@@ -92,6 +92,14 @@ class ImportKind(models.TextChoices):
 
 class CampaignKind(models.TextChoices):
     PAGE = "page", _("page slot")
+    EMAIL = "email", _("e-mail")
+
+
+class CrashPolicy(models.TextChoices):
+    """What happens to messages that were being handed over when a worker died: SMTP cannot say whether they went."""
+
+    HOLD = "hold", _("hold: never twice; a person settles the uncertain ones")
+    RESEND = "resend", _("send again: never missed, a few may arrive twice")
 
 
 class CampaignStatus(models.TextChoices):
@@ -114,6 +122,27 @@ class DeliveryStatus(models.TextChoices):
     FAILED = "failed", _("failed")
     UNCERTAIN = "uncertain", _("uncertain")
     SKIPPED = "skipped", _("skipped")
+    WITHHELD = "withheld", _("withheld (control)")
+
+
+class SkipReason(models.TextChoices):
+    """Why a message was not sent after all; everything but the last two is decided before the exposure."""
+
+    NO_CONSENT = "no_consent", _("The consent was withdrawn.")
+    NO_ADDRESS = "no_address", _("There is no e-mail address.")
+    SUPPRESSED = "suppressed", _("The address bounced or complained before.")
+    CAPPED = "capped", _("This person has had enough messages lately.")
+    NOT_RENDERED = "not_rendered", _("The message could not be made.")
+    NOT_ASSIGNED = "not_assigned", _("The experiment does not take this person.")
+    EXPIRED = "expired", _("It was too late for it.")
+    ENDED = "ended", _("The campaign ended before.")
+
+
+class SuppressionReason(models.TextChoices):
+    BOUNCE = "bounce", _("the address does not exist")
+    SOFT_BOUNCES = "soft_bounces", _("it bounced again and again")
+    COMPLAINT = "complaint", _("the person complained")
+    MANUAL = "manual", _("by hand")
 
 
 class Outside(models.TextChoices):

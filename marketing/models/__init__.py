@@ -25,6 +25,7 @@ from marketing.models.segment import (
     Segment,
     SegmentVersion,
 )
+from marketing.models.sending import ChannelState, FrequencyCap, Sender, Suppression
 from marketing.models.spool import SpoolOffset
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Campaign",
     "CampaignArm",
     "ChangeLog",
+    "ChannelState",
     "Consent",
     "Creative",
     "DeadLetter",
@@ -39,6 +41,7 @@ __all__ = [
     "Event",
     "EventType",
     "ExchangeRate",
+    "FrequencyCap",
     "Heartbeat",
     "Identity",
     "ImportRun",
@@ -53,8 +56,10 @@ __all__ = [
     "ProfileTrait",
     "Segment",
     "SegmentVersion",
+    "Sender",
     "Source",
     "SpoolOffset",
+    "Suppression",
     "TraitDefinition",
     "WriteKey",
 ]

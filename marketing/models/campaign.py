@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from marketing.choices import CampaignKind, CampaignStatus
+from marketing.choices import CampaignKind, CampaignStatus, CrashPolicy
 
 
 class Campaign(models.Model):
@@ -36,6 +36,19 @@ class Campaign(models.Model):
     people_per_day = models.PositiveIntegerField(_("people per day"), default=100)
     starts_at = models.DateTimeField(_("starts at"), null=True, blank=True)
     ends_at = models.DateTimeField(_("ends at"), null=True, blank=True)
+    # E-mail only.
+    sender = models.ForeignKey(
+        "marketing.Sender", verbose_name=_("sender"), null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    crash_policy = models.CharField(
+        _("if a worker dies"), max_length=10, choices=CrashPolicy.choices, default=CrashPolicy.HOLD
+    )
+    window_from = models.PositiveSmallIntegerField(_("send from (hour)"), default=8)
+    window_until = models.PositiveSmallIntegerField(_("send until (hour)"), default=20)
+    per_minute = models.PositiveIntegerField(_("messages per minute"), null=True, blank=True)
+    # Frozen by the first worker after the launch.
+    audience_n = models.PositiveIntegerField(_("people in the audience"), null=True, blank=True)
+    audience_hash = models.CharField(_("hash of the audience"), max_length=64, blank=True)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -60,6 +73,10 @@ class Campaign(models.Model):
                 condition=~Q(status__in=["running", "paused", "finished"]) | ~Q(experiment_key=""),
             ),
             models.CheckConstraint(
+                name="marketing_campaign_window",
+                condition=Q(window_until__gt=models.F("window_from")) & Q(window_until__lte=24),
+            ),
+            models.CheckConstraint(
                 name="marketing_campaign_period",
                 condition=Q(starts_at__isnull=True) | Q(ends_at__isnull=True) | Q(ends_at__gt=models.F("starts_at")),
             ),
@@ -78,8 +95,9 @@ class Creative(models.Model):
 
     key = models.CharField(_("key"), max_length=140)
     version = models.PositiveIntegerField(_("version"))
+    subject = models.CharField(_("subject"), max_length=150, blank=True, help_text=_("E-mail only."))
     headline = models.CharField(_("headline"), max_length=120)
-    body = models.TextField(_("text"), max_length=1000, blank=True)
+    body = models.TextField(_("text"), max_length=10_000, blank=True)
     button_text = models.CharField(_("button"), max_length=40, blank=True)
     image = models.CharField(_("picture"), max_length=200, blank=True, help_text=_("A path below the static files."))
     created_at = models.DateTimeField(_("created at"))

@@ -8,7 +8,11 @@ from marketing.choices import DeliveryStatus, Outside
 
 
 class Delivery(models.Model):
-    """One message of one campaign to one person. It holds the state of the sending and nothing else."""
+    """One message of one campaign to one person. It holds the state of the sending and nothing else.
+
+    pending → claimed (by a worker, until the lease ends) → sending → sent | failed | uncertain; the control ends as
+    withheld at the same point. The commit of claimed → sending fences the only step that cannot be taken back.
+    """
 
     campaign = models.ForeignKey("marketing.Campaign", on_delete=models.CASCADE, related_name="deliveries")
     step = models.PositiveSmallIntegerField(default=0)
@@ -17,7 +21,11 @@ class Delivery(models.Model):
     arm_key = models.SlugField(max_length=64)
     status = models.CharField(max_length=10, choices=DeliveryStatus.choices, default=DeliveryStatus.PENDING)
     status_at = models.DateTimeField()
-    reason = models.CharField(max_length=100, blank=True)
+    send_at = models.DateTimeField(_("to be sent at"))
+    claim = models.CharField(max_length=32, blank=True, help_text=_("Of the worker that holds it now."))
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    reason = models.CharField(max_length=200, blank=True)
 
     class Meta:
         verbose_name = _("delivery")
@@ -30,7 +38,12 @@ class Delivery(models.Model):
                 name="marketing_delivery_status", condition=Q(status__in=[choice.value for choice in DeliveryStatus])
             ),
         ]
-        indexes = [models.Index(fields=["status", "status_at"], name="marketing_delivery_status")]
+        indexes = [
+            models.Index(fields=["status", "send_at"], name="marketing_delivery_due"),
+            models.Index(fields=["campaign", "status"], name="marketing_delivery_campaign"),
+            # Frequency caps ask what one person got lately.
+            models.Index(fields=["profile", "status_at"], name="marketing_delivery_profile"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.campaign_id}/{self.step}/{self.occurrence}/{self.profile_id}: {self.status}"
