@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Subquery, Window
+from django.db.models.functions import RowNumber
 
-from experiments.selectors import unit_types
+from experiments.selectors import list_exposed, unit_types
 from experiments.services.facts import DatabaseFacts
 from marketing.choices import Purpose
-from marketing.models import Event, EventType, Identity, Profile, ProfileAlias
+from marketing.models import Consent, Event, EventType, Identity, Profile, ProfileAlias
 from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES, VALUE_PROPERTIES
-from recommender.ports import InteractionChunk, RecentEvent
+from recommender.ports import ExposedArm, InteractionChunk, RecentEvent
 
 if TYPE_CHECKING:
     import ibis
@@ -53,6 +54,11 @@ class EventFacts(DatabaseFacts):
             unit=ibis.coalesce(alias.winner_id, seen.unit), arm=seen.arm, phase=seen.phase, first_at=seen.first_at
         )
 
+    def stale_units(self, *, state_id: int, last: int) -> ibis.Table:
+        """Return the stale units as profiles' numbers."""
+        units = super().stale_units(state_id=state_id, last=last)
+        return units.mutate(unit=units.unit.cast("int64"))
+
     def population(self, *, at: int) -> ibis.Table:
         """Return the profiles first seen before `at`; a merged one counts for its winner."""
         import ibis
@@ -62,11 +68,18 @@ class EventFacts(DatabaseFacts):
         return profile.filter(profile.merged_into_id.isnull() & (profile.first_seen_at < at)).select(unit=profile.id)
 
     def events(
-        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+        self,
+        *,
+        event_types: Sequence[str],
+        properties: Sequence[str],
+        numbers: Sequence[str] = (),
+        units: ibis.Table | None = None,
     ) -> ibis.Table:
         """Return the events of these types; a refund carries the moment of its order."""
         names = dict(EventType.objects.using(self.using).filter(name__in=event_types).values_list("pk", "name"))
         event = _event_table()
+        if units is not None:
+            event = event.filter(event.profile_id.isin(units.unit))
         refunds = [pk for pk, name in names.items() if name == REFUND]
         plain = {pk: name for pk, name in names.items() if pk not in refunds}
         read = _Columns(properties=properties, numbers=numbers, has_moment=bool(refunds))
@@ -177,6 +190,47 @@ class Interactions:
         ]
         return events[:limit]
 
+    def recent_items_many(
+        self, *, user_ids: Sequence[str], event_types: Sequence[str], limit: int
+    ) -> dict[str, Sequence[RecentEvent]]:
+        """Return `recent_items` of many people at once."""
+        people = [int(user_id) for user_id in user_ids if user_id.isdecimal()]
+        mine = Event.objects.filter(_agreed(), profile_id__in=people, type__name__in=event_types)
+        newest = Window(RowNumber(), partition_by=F("profile_id"), order_by=(F("at").desc(), F("pk").desc()))
+        rows = (
+            mine.annotate(name=F("type__name"), rank=newest)
+            .filter(rank__lte=limit)
+            .order_by("profile_id", "rank")
+            .values_list("profile_id", "name", "at", "item", "value", "props")
+        )
+        found: dict[str, list[RecentEvent]] = {}
+        for profile_id, name, at, item_id, micro, props in rows:
+            events = found.setdefault(str(profile_id), [])
+            events += [
+                RecentEvent(item_id=item, event_type=name, at=at, value=value)
+                for item, value in items_of(item_id, micro, props)
+            ]
+        return {user_id: events[:limit] for user_id, events in found.items()}
+
+    def exposed_arms(self, *, until: int) -> Sequence[ExposedArm]:
+        """Return who met which arm of the experiments that run, as people."""
+        import numpy as np
+
+        winners = {str(loser): str(winner) for loser, winner in ProfileAlias.objects.values_list("loser", "winner")}
+        arms = []
+        for group in list_exposed(unit_type=PROFILE, until=until):
+            units = sorted((winners.get(unit, unit), first_at) for unit, first_at in group.units)
+            arms.append(
+                ExposedArm(
+                    experiment=group.experiment,
+                    arm=group.arm,
+                    is_control=group.is_control,
+                    user_id=np.array([unit for unit, _ in units], dtype=np.str_),
+                    first_at=np.array([first_at for _, first_at in units], dtype=np.int64),
+                )
+            )
+        return arms
+
     def seen_items(self, *, user_id: str, event_types: Sequence[str]) -> Sequence[str]:
         """Return every distinct item of one person's events of these types."""
         rows = self._history(user_id, event_types)
@@ -187,8 +241,15 @@ class Interactions:
     def _history(user_id: str, event_types: Sequence[str]) -> Any:
         if not user_id.isdecimal():
             return Event.objects.none()
-        mine = Event.objects.filter(profile_id=int(user_id), type__name__in=event_types)
+        mine = Event.objects.filter(_agreed(), profile_id=int(user_id), type__name__in=event_types)
         return mine.annotate(name=F("type__name")).values_list("name", "at", "item", "value", "props")
+
+
+def _agreed() -> Exists:
+    """Hold for events of people whose latest word on personalization is yes: without it nothing is read of them."""
+    latest = Consent.objects.filter(profile=OuterRef("profile_id"), purpose=Purpose.PERSONALIZATION)
+    newest = Consent.objects.filter(profile=OuterRef("profile"), purpose=Purpose.PERSONALIZATION)
+    return Exists(latest.filter(granted=True, pk=Subquery(newest.order_by("-at", "-pk").values("pk")[:1])))
 
 
 def items_of(item: str | None, micro: int | None, props: Any) -> list[tuple[str, float | None]]:

@@ -6,7 +6,7 @@ Users and items are opaque strings here; times are int64 microseconds since the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,6 +37,18 @@ class RecentEvent:
     value: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class ExposedArm:
+    """Users of one arm of a running experiment, with the moment from which it acted on them. Columns by user id."""
+
+    experiment: str
+    arm: str
+    is_control: bool
+    user_id: NDArray[np.str_]
+    """Sorted."""
+    first_at: NDArray[np.int64]
+
+
 class Interactions(Protocol):
     """The events with an item, seen by the recommender."""
 
@@ -48,6 +60,14 @@ class Interactions(Protocol):
 
     def recent_items(self, *, user_id: str, event_types: Sequence[str], limit: int) -> Sequence[RecentEvent]:
         """The newest `limit` events of one user, newest first; empty for an unknown user. One query."""
+
+    def recent_items_many(
+        self, *, user_ids: Sequence[str], event_types: Sequence[str], limit: int
+    ) -> Mapping[str, Sequence[RecentEvent]]:
+        """`recent_items` of many users (some hundred) at once; users without events may be missing. One query."""
+
+    def exposed_arms(self, *, until: int) -> Sequence[ExposedArm]:
+        """Who met which arm of the experiments that run at `until`; empty where there are none."""
 
     def seen_items(self, *, user_id: str, event_types: Sequence[str]) -> Sequence[str]:
         """Every distinct item of one user with an event of these types, however old. One query."""

@@ -36,7 +36,7 @@ class SlateItem:
     image: str
     score: float
     propensity: float
-    """Probability with which this item was put at this place; 1 where nothing was drawn."""
+    """Probability of this item at this place given the places before it; 1 where nothing was drawn."""
     reason: Reason
     source: str
     """Slug of the strategy that put the item here, or `catalogue`."""
@@ -59,6 +59,8 @@ class Recommendation:
     short_reason: str
     """Empty, or why there are fewer items than asked for."""
     context: Mapping[str, str]
+    held_by: str
+    """Who keeps the strategy's version (a running experiment); empty for the current one."""
     at: int
     duration_us: int
 

@@ -14,22 +14,22 @@ logger = logging.getLogger(__name__)
 
 @shared_task
 def train_due_strategies() -> int:
-    """Enqueues a training for each strategy whose interval has passed; returns how many."""
-    from recommender.services.training import due_strategies
+    """Enqueues a training for each version in use whose interval has passed; returns how many."""
+    from recommender.services.schedule import due_trainings
 
-    slugs = due_strategies(at=timezone.now())
-    for slug in slugs:
-        train_strategy.delay(slug)
-    return len(slugs)
+    due = due_trainings(at=timezone.now())
+    for training in due:
+        train_strategy.delay(training.slug, training.version)
+    return len(due)
 
 
 @shared_task
-def train_strategy(slug: str) -> str:
-    """Trains one strategy; returns the model's status. A training under way elsewhere is no failure."""
+def train_strategy(slug: str, version: int | None = None) -> str:
+    """Trains one strategy (its current version); returns the model's status. One under way elsewhere is no failure."""
     from recommender.services.training import train
 
     try:
-        return train(slug=slug, at=timezone.now()).status
+        return train(slug=slug, version=version, at=timezone.now()).status
     except (CannotTrain, UnknownStrategy) as error:
         logger.warning("training of %s: %s", slug, error)
         return "failed"

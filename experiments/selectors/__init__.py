@@ -17,6 +17,7 @@ from experiments.selectors.experiments import (
     list_experiments,
     list_unit_exposures,
 )
+from experiments.selectors.exposed import ExposedUnits, list_exposed
 from experiments.selectors.results import (
     MetricChoice,
     StoredResults,
@@ -30,6 +31,7 @@ __all__ = [
     "Change",
     "Collision",
     "ExperimentRow",
+    "ExposedUnits",
     "HoldoutConfig",
     "MetricChoice",
     "StoredResults",
@@ -48,6 +50,7 @@ __all__ = [
     "list_collisions",
     "list_configs",
     "list_experiments",
+    "list_exposed",
     "list_holdouts",
     "list_metrics",
     "list_unit_exposures",

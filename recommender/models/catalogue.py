@@ -24,6 +24,12 @@ class Item(models.Model):
     url = models.CharField(_("address"), max_length=1000, blank=True)
     image = models.CharField(_("image path"), max_length=500, blank=True)
     is_active = models.BooleanField(_("active"), default=True)
+    stock = models.PositiveIntegerField(
+        _("stock"), null=True, blank=True, help_text=_("Empty: not counted. At 0 the item is not recommended.")
+    )
+    min_age = models.PositiveSmallIntegerField(
+        _("minimum age"), default=0, help_text=_("Shown only to people known to be of this age; 0: to everybody.")
+    )
     published_at = models.DateTimeField(_("published at"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     popularity = models.FloatField(_("popularity"), default=0.0, help_text=_("Written by training; the last fallback."))

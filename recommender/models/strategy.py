@@ -36,7 +36,7 @@ class Strategy(models.Model):
 
 
 class StrategyVersion(models.Model):
-    """Algorithm, parameters, filters and fallbacks, fixed; an edit of a strategy makes the next version."""
+    """Algorithm, parameters, filters, rules and fallbacks, fixed; an edit of a strategy makes the next version."""
 
     strategy = models.ForeignKey(
         Strategy, verbose_name=_("strategy"), on_delete=models.CASCADE, related_name="versions"
@@ -45,9 +45,15 @@ class StrategyVersion(models.Model):
     algorithm = models.CharField(_("algorithm"), max_length=60)
     parameters = models.JSONField(_("parameters"), default=dict)
     filters = models.JSONField(_("filters"), default=dict)
+    rules = models.JSONField(_("rules"), default=dict)
     fallbacks = models.JSONField(_("fallbacks"), default=list, help_text=_("Slugs of strategies, tried in this order."))
     window_days = models.PositiveIntegerField(
         _("training window in days"), null=True, blank=True, help_text=_("Empty: all events.")
+    )
+    leave_out_treated = models.BooleanField(
+        _("train without what treated people did"),
+        default=False,
+        help_text=_("Leaves out what people in a running experiment did after they met its treatment."),
     )
     created_at = models.DateTimeField(_("created at"))
 
@@ -61,3 +67,25 @@ class StrategyVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.strategy_id}.{self.number}"
+
+
+class StrategyHold(models.Model):
+    """Somebody (a running experiment) goes on with this version while the strategy moves on."""
+
+    strategy = models.ForeignKey(Strategy, verbose_name=_("strategy"), on_delete=models.CASCADE, related_name="holds")
+    strategy_version = models.ForeignKey(
+        StrategyVersion, verbose_name=_("strategy version"), on_delete=models.CASCADE, related_name="holds"
+    )
+    holder = models.CharField(_("held by"), max_length=100)
+    since = models.DateTimeField(_("since"))
+
+    class Meta:
+        verbose_name = _("held version")
+        verbose_name_plural = _("held versions")
+        constraints = [
+            models.UniqueConstraint(fields=["holder", "strategy"], name="one_held_version_per_holder"),
+            models.CheckConstraint(condition=~Q(holder=""), name="strategy_holder_is_given"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.holder}: {self.strategy_version_id}"

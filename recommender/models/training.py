@@ -26,6 +26,7 @@ class ModelVersion(models.Model):
     n_items = models.BigIntegerField(_("items"), default=0)
     fingerprint = models.CharField(_("data fingerprint"), max_length=64, blank=True)
     parameters = models.JSONField(_("parameters"), default=dict)
+    arms = models.JSONField(_("experiments in the data"), default=dict)
     seed = models.BigIntegerField(_("seed"), default=0)
     metrics = models.JSONField(_("metrics"), default=dict)
     sha256 = models.CharField(_("SHA-256 of the file"), max_length=64, blank=True)
@@ -35,6 +36,8 @@ class ModelVersion(models.Model):
     duration_ms = models.BigIntegerField(_("duration in ms"), null=True)
     published_at = models.DateTimeField(_("published at"), null=True)
     retired_at = models.DateTimeField(_("retired at"), null=True)
+    unreadable_since = models.DateTimeField(_("unreadable since"), null=True)
+    report = models.JSONField(_("evaluation report"), default=dict)
 
     class Meta:
         verbose_name = _("model version")
@@ -42,7 +45,7 @@ class ModelVersion(models.Model):
         indexes = [models.Index(fields=["strategy", "-started_at"], name="model_by_strategy")]
         constraints = [
             models.UniqueConstraint(
-                fields=["strategy"], condition=Q(status="published"), name="one_published_model_per_strategy"
+                fields=["strategy_version"], condition=Q(status="published"), name="one_published_model_per_version"
             ),
             models.CheckConstraint(
                 condition=~Q(status__in=["ready", "published", "retired", "rejected"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,8 +15,10 @@ from recommender.algorithms.base import NO_SCORE, Profile, Scores, top_k
 from recommender.choices import CATALOGUE_FALLBACK, FallbackReason
 from recommender.errors import RecommenderError
 from recommender.reports import Reason, SlateItem
+from recommender.services.assortment import Applied, Catalogue
 from recommender.services.bounded import TookTooLong, call_bounded
-from recommender.services.snapshots import Catalogue, Link, LoadedModel, Plan, loaded_model
+from recommender.services.picking import Candidates, Places, pick
+from recommender.services.snapshots import Link, LoadedModel, Plan, loaded_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CATEGORY_OVERFETCH = 10
-"""Candidates per place when a category may only have so many places."""
+POOL_FACTOR = 10
+"""Candidates per place where limits or variety choose among them."""
+
+MOST_MIXED = 1_000
+"""Candidates whose likeness is looked at: beyond it (the catalogue as last resort) popularity alone decides."""
 
 MAX_ANCHORS = 2
 """Items named in one reason."""
@@ -36,6 +41,7 @@ class _Place(NamedTuple):
     row: int
     """In the catalogue."""
     score: float
+    propensity: float
     reason: Reason
     source: str
 
@@ -44,6 +50,15 @@ class _Scored(NamedTuple):
     model: LoadedModel
     profile: Profile
     scores: Scores
+
+
+class _Offer(NamedTuple):
+    """What one link has to offer, by the model's item indices."""
+
+    slug: str
+    scored: _Scored
+    rows: NDArray[np.int64]
+    usable: Scores
 
 
 class _PassedOver(Exception):
@@ -61,8 +76,11 @@ class SlateBuilder:
     k: int
     plan: Plan
     catalogue: Catalogue
+    applied: Applied
     allowed: NDArray[np.bool_]
     """Catalogue rows that may still be taken."""
+    draw: Callable[[], float]
+    """Uniform numbers in [0, 1), for exploration."""
     deadline: float
     """On the clock of `time.perf_counter`."""
     places: list[_Place] = field(default_factory=list)
@@ -79,14 +97,31 @@ class SlateBuilder:
         """The first reason stands: it is why the strategy's own model was not enough."""
         self.fallback_reason = self.fallback_reason or reason.value
 
+    def hide(self, item_ids: Iterable[str]) -> None:
+        """Takes items off the table."""
+        row_of = self.catalogue.row_of
+        self.allowed[[row_of[item_id] for item_id in item_ids if item_id in row_of]] = False
+
+    def keep_only(self, item_ids: Iterable[str]) -> None:
+        """Leaves nothing but these items on the table."""
+        row_of = self.catalogue.row_of
+        wanted = np.zeros_like(self.allowed)
+        wanted[[row_of[item_id] for item_id in item_ids if item_id in row_of]] = True
+        self.allowed &= wanted
+
+    def pin(self) -> None:
+        """Puts the pinned items first."""
+        rows = [row for row in self.applied.pinned if self.allowed[row]]
+        self._put([_Place(row, 0.0, 1.0, Reason("editorial"), self.plan.strategy) for row in rows[: self.missing]])
+
     def offer(self, link: Link, events: Iterable[RecentEvent]) -> None:
         """Lets a link's model fill the free places."""
         try:
             scored = self._scored(link, events)
-            self._take(link.slug, scored)
         except _PassedOver as passed:
             self.note(passed.reason)
             return
+        self._take(link.slug, scored)
         if link is self.plan.chain[0]:
             self.model_id = scored.model.model_id
         if self.missing:
@@ -94,8 +129,15 @@ class SlateBuilder:
 
     def offer_catalogue(self) -> None:
         """Fills the free places with the allowed items of the greatest stored popularity."""
-        rows = self._within_categories(np.flatnonzero(self.allowed).tolist())
-        self._put([_Place(row, 0.0, Reason("editorial"), CATALOGUE_FALLBACK) for row in rows], CATALOGUE_FALLBACK)
+        rows = np.flatnonzero(self.allowed)
+        values = np.linspace(1.0, 0.0, num=rows.size)
+        candidates = self._candidates(rows, values, n_scored=rows.size, is_drawn=False)
+        self._put(
+            [
+                _Place(int(rows[one.candidate]), 0.0, 1.0, Reason("editorial"), CATALOGUE_FALLBACK)
+                for one in pick(candidates, self._places(), rules=self.plan.rules, draw=self.draw)
+            ]
+        )
 
     def items(self) -> tuple[SlateItem, ...]:
         """The slate so far, as others see it."""
@@ -135,36 +177,115 @@ class SlateBuilder:
         rows = scored.model.catalogue_rows(self.catalogue)
         free = (rows >= 0) & self.allowed[rows] if self.allowed.size else np.zeros(rows.size, dtype=bool)
         usable = np.where(free & ~np.isnan(scored.scores), scored.scores, NO_SCORE)
-        limit = self.plan.filters.max_per_category
-        best = top_k(usable, self.missing * CATEGORY_OVERFETCH if limit else self.missing).tolist()
-        index_of = {int(rows[index]): index for index in best}
-        self._put(
-            [
-                _Place(row, float(usable[index_of[row]]), _reason(scored, index_of[row]), slug)
-                for row in self._within_categories(list(index_of))
-            ],
-            slug,
+        rules, limit = self.plan.rules, self.plan.filters.max_per_category
+        offer = _Offer(slug, scored, rows, usable)
+        if rules.is_plain and not limit:
+            chosen = [_placed(offer, int(index), 1.0, is_explored=False) for index in top_k(usable, self.missing)]
+        else:
+            own, candidates = self._pool(slug, rows, usable)
+            picks = pick(candidates, self._places(), rules=rules, draw=self.draw)
+            chosen = [
+                _placed(offer, int(own[one.candidate]), one.propensity, is_explored=one.is_explored) for one in picks
+            ]
+        self._put(chosen)
+
+    def _pool(self, slug: str, rows: NDArray[np.int64], usable: Scores) -> tuple[NDArray[np.int64], Candidates]:
+        """The best candidates on [0, 1], then promoted and new ones without a score; with the model's indices."""
+        rules = self.plan.rules
+        worth, scored = _scaled(usable), usable > NO_SCORE
+        if self.applied.factor is not None:
+            worth = worth * self.applied.factor[rows]
+        worth[~scored] = NO_SCORE
+        size = max(rules.explore_pool, self.missing) if rules.explore else self.missing * POOL_FACTOR
+        best = top_k(worth, size)
+        if self.applied.promoted is not None:
+            promoted = np.where(self.applied.promoted[rows] & (rows >= 0), worth, NO_SCORE)
+            best = _joined(best, top_k(promoted, self.missing))
+            best = best[np.argsort(-worth[best], kind="stable")]
+        own = best.astype(np.int64)
+        extra = self._unscored(slug, rows[scored])
+        codes = np.concatenate([own, -1 - extra])
+        all_rows = np.concatenate([rows[best], extra])
+        values = np.concatenate([worth[best].astype(np.float64), np.zeros(extra.size)])
+        return codes, self._candidates(all_rows, values, n_scored=best.size, is_drawn=bool(rules.explore))
+
+    def _unscored(self, slug: str, scored: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Allowed rows the strategy's own model has no score for: promoted ones, and new ones for exploration."""
+        rules, promoted = self.plan.rules, self.applied.promoted
+        found = np.empty(0, dtype=np.int64)
+        if slug != self.plan.strategy or (promoted is None and not (rules.explore and rules.new_items)):
+            return found
+        unknown = self.allowed.copy()
+        unknown[scored] = False
+        if promoted is not None:
+            found = np.flatnonzero(promoted & unknown)[: self.missing]
+            unknown[found] = False
+        if rules.explore and rules.new_items:
+            newest = self.applied.new
+            found = np.concatenate([found, newest[unknown[newest]][: rules.new_items]])
+        return found
+
+    def _candidates(
+        self,
+        rows: NDArray[np.int64],
+        values: NDArray[np.float64],
+        *,
+        n_scored: int,
+        is_drawn: bool,
+    ) -> Candidates:
+        rules, weights = self.plan.rules, None
+        if is_drawn:
+            weights = np.ones(rows.size)
+            weights[n_scored:] = rules.new_item_weight
+        is_mixed = bool(rules.diversity_percent) and rows.size <= MOST_MIXED
+        return Candidates(
+            values=values,
+            categories=self.catalogue.category[rows],
+            promoted=None if self.applied.promoted is None else self.applied.promoted[rows],
+            weights=weights,
+            features=self.catalogue.features(rows) if is_mixed else None,
         )
 
-    def _put(self, places: list[_Place], source: str) -> None:
+    def _places(self) -> Places:
+        return Places(
+            k=self.k,
+            filled=len(self.places),
+            used=Counter(int(self.catalogue.category[place.row]) for place in self.places),
+            max_per_category=self.plan.filters.max_per_category,
+        )
+
+    def _put(self, places: list[_Place]) -> None:
         self.places += places
         self.allowed[[place.row for place in places]] = False
-        if places and source != self.plan.chain[0].slug:
-            self.fallback = self.fallback or source
+        if places and places[0].source != self.plan.strategy:
+            self.fallback = self.fallback or places[0].source
 
-    def _within_categories(self, rows: list[int]) -> list[int]:
-        """The first rows that fit into the free places and leave no category with more than its limit."""
-        limit = self.plan.filters.max_per_category
-        if not limit:
-            return rows[: self.missing]
-        used = Counter(self.catalogue.items[place.row].category for place in self.places)
-        chosen: list[int] = []
-        for row in rows:
-            category = self.catalogue.items[row].category
-            if len(chosen) < self.missing and used[category] < limit:
-                used[category] += 1
-                chosen.append(row)
-        return chosen
+
+def _placed(offer: _Offer, index: int, chance: float, *, is_explored: bool) -> _Place:
+    """A place for the model's item `index`, or for the catalogue's row −1 − index, which the model knows not."""
+    value = float(offer.usable[index]) if index >= 0 else float(NO_SCORE)
+    row = int(offer.rows[index]) if index >= 0 else -1 - index
+    if is_explored or value == NO_SCORE:
+        reason = Reason("explored" if is_explored else "editorial")
+    else:
+        reason = _reason(offer.scored, index)
+    return _Place(row, 0.0 if value == NO_SCORE else value, chance, reason, offer.slug)
+
+
+def _scaled(scores: Scores) -> Scores:
+    """Scores on [0, 1] over those there are; equal ones are all 1."""
+    known = scores[scores > NO_SCORE]
+    if not known.size:
+        return scores.copy()
+    low, high = known.min(), known.max()
+    if high <= low:
+        return np.where(scores > NO_SCORE, np.float32(1.0), NO_SCORE)
+    scaled: Scores = (scores - low) / (high - low)
+    return scaled
+
+
+def _joined(first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.intp]:
+    return np.concatenate([first, second[~np.isin(second, first)]])
 
 
 def build_profile(model: LoadedModel, events: Iterable[RecentEvent], event_weights: Mapping[str, float]) -> Profile:
@@ -205,7 +326,7 @@ def _shown(catalogue: Catalogue, position: int, place: _Place) -> SlateItem:
         url=item.url,
         image=item.image,
         score=place.score,
-        propensity=1.0,
+        propensity=place.propensity,
         reason=place.reason,
         source=place.source,
     )

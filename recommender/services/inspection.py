@@ -62,7 +62,7 @@ class UserPage:
 def inspect_user(*, user_id: str, strategy: str, at: datetime) -> UserPage:
     """History, present slate (not stored) and past slates; raises `UnknownStrategy`."""
     plan = plan_for(strategy)
-    events = read_history(plan, user_id).events[:SHOWN_EVENTS]
+    events = read_history(plan, user_id, at=int(at.timestamp() * 1_000_000)).events[:SHOWN_EVENTS]
     answer = recommend(
         user_id=user_id, k=SHOWN_ITEMS, strategy=strategy, context={}, at=at, log=False, budget_ms=UNHURRIED_MS
     )

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -18,14 +19,15 @@ from django.db.models import Count, Max
 
 from recommender.choices import ModelStatus
 from recommender.errors import RecommenderError, UnknownStrategy
-from recommender.models import EventWeight, Item, ModelVersion, Strategy
+from recommender.models import EventWeight, Item, ModelVersion, Strategy, StrategyHold
 from recommender.registry import build
 from recommender.services.artefacts import read_model
+from recommender.services.assortment import Catalogue, build_catalogue
+from recommender.services.bounded import TookTooLong, call_bounded
 from recommender.services.filters import Filters, decode_filters
+from recommender.services.rules import Rules, decode_rules
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from numpy.typing import NDArray
 
     from recommender.algorithms.base import Algorithm, Arrays
@@ -44,7 +46,11 @@ MAX_MODELS = 32
 RETRY_BROKEN = 30.0
 """Seconds before an unreadable model file is looked at again: checking a large one takes longer than a page may."""
 
-FOREVER = np.iinfo(np.int64).max
+MAX_PLANS = 1_000
+"""Plans per process: strategies times their holders, not requests."""
+
+UNHURRIED = 3600.0
+"""Seconds for callers without a budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,51 +77,15 @@ class Link:
 class Plan:
     """Everything the database says about serving one strategy."""
 
+    strategy: str
     version_id: int
     version_number: int
+    held_by: str
+    """Who keeps this version; empty for the current one."""
     filters: Filters
+    rules: Rules
     chain: tuple[Link, ...]
     event_weights: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueItem:
-    """What a slate shows of an item."""
-
-    item_id: str
-    title: str
-    category: str
-    price: int | None
-    currency: str
-    url: str
-    image: str
-    tags: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """All items by popularity, as columns."""
-
-    generation: int
-    items: tuple[CatalogueItem, ...]
-    row_of: Mapping[str, int]
-    is_active: NDArray[np.bool_]
-    published: NDArray[np.int64]
-    expires: NDArray[np.int64]
-
-    def allowed(self, *, at: int, filters: Filters) -> NDArray[np.bool_]:
-        """Which items may be shown at this time by these filters (seen items are another matter)."""
-        mask: NDArray[np.bool_] = self.is_active & (self.published <= at) & (at < self.expires)
-        if not (
-            filters.categories
-            or filters.exclude_categories
-            or filters.exclude_tags
-            or filters.price_min is not None
-            or filters.price_max is not None
-        ):
-            return mask
-        mask &= np.fromiter((_passes(item, filters) for item in self.items), dtype=bool, count=len(self.items))
-        return mask
 
 
 @dataclass(slots=True)
@@ -148,7 +118,7 @@ class _Entry(Generic[Kept]):
 
 
 _lock = threading.RLock()
-_plans: dict[str, _Entry[Plan]] = {}
+_plans: dict[tuple[str, str], _Entry[Plan]] = {}
 _catalogue: list[_Entry[Catalogue]] = []
 _models: dict[tuple[int, str], LoadedModel] = {}
 _broken: dict[tuple[int, str], tuple[float, RecommenderError]] = {}
@@ -163,24 +133,29 @@ def forget_snapshots() -> None:
         _broken.clear()
 
 
-def plan_for(slug: str) -> Plan:
-    """The plan of a strategy; raises `UnknownStrategy`, or `DatabaseError` when there is not even an old one."""
-    entry = _plans.get(slug)
-    if entry is not None and time.monotonic() - entry.checked < MAX_AGE:
-        return entry.value
-    return _refreshed(entry, lambda: _read_plan(slug), lambda fresh: _plans.__setitem__(slug, fresh))
+def plan_for(slug: str, *, held_by: str = "", seconds: float = UNHURRIED) -> Plan:
+    """The plan of a strategy, in the version its holder keeps or else the current one.
+
+    Raises `UnknownStrategy`, or `DatabaseError` when there is not even an old plan.
+    """
+    key = (slug, held_by)
+
+    def keep(fresh: _Entry[Plan]) -> None:
+        while len(_plans) >= MAX_PLANS:
+            del _plans[next(iter(_plans))]
+        _plans[key] = fresh
+
+    return _current(_plans.get(key), lambda: _read_plan(slug, held_by), keep, seconds)
 
 
-def current_catalogue() -> Catalogue:
+def current_catalogue(*, seconds: float = UNHURRIED) -> Catalogue:
     """The catalogue; raises `DatabaseError` when there is not even an old one."""
     entry = _catalogue[0] if _catalogue else None
-    if entry is not None and time.monotonic() - entry.checked < MAX_AGE:
-        return entry.value
 
     def keep(fresh: _Entry[Catalogue]) -> None:
         _catalogue[:] = [fresh]
 
-    return _refreshed(entry, lambda: _read_catalogue(entry), keep)
+    return _current(entry, lambda: _read_catalogue(entry), keep, seconds)
 
 
 def loaded_model(served: ServedModel) -> LoadedModel:
@@ -196,6 +171,7 @@ def loaded_model(served: ServedModel) -> LoadedModel:
     except RecommenderError as error:
         logger.exception("model %s cannot be used", served.model_id)
         _broken[key] = (time.monotonic(), error)
+        raise_alarm(served.model_id)
         raise
     with _lock:
         _broken.pop(key, None)
@@ -203,6 +179,14 @@ def loaded_model(served: ServedModel) -> LoadedModel:
             del _models[next(iter(_models))]
         _models[key] = model
     return model
+
+
+def raise_alarm(model_id: int) -> None:
+    """Notes in the database that a model's file cannot be read, for pages and the health check."""
+    try:
+        ModelVersion.objects.filter(pk=model_id, unreadable_since=None).update(unreadable_since=datetime.now(UTC))
+    except DatabaseError:
+        logger.exception("the alarm for model %s is not stored", model_id)
 
 
 def _load(served: ServedModel) -> LoadedModel:
@@ -217,53 +201,79 @@ def _load(served: ServedModel) -> LoadedModel:
     )
 
 
-def micros(moment: datetime) -> int:
-    """Microseconds since the epoch."""
-    return int(moment.timestamp() * 1_000_000)
-
-
-def _refreshed(
-    entry: _Entry[Kept] | None, read: Callable[[], _Entry[Kept]], keep: Callable[[_Entry[Kept]], None]
+def _current(
+    entry: _Entry[Kept] | None,
+    read: Callable[[], _Entry[Kept]],
+    keep: Callable[[_Entry[Kept]], None],
+    seconds: float,
 ) -> Kept:
-    try:
-        fresh = read()
-    except DatabaseError:
-        if entry is None:
-            raise
+    """What is remembered if it is young; else what the database says within `seconds`, or what is remembered.
+
+    A read that comes late is kept when it comes. One caller at a time asks anew: the others go on with the old.
+    """
+    if entry is not None:
+        if time.monotonic() - entry.checked < MAX_AGE:
+            return entry.value
         entry.checked = time.monotonic()
+
+    def refresh() -> Kept:
+        fresh = read()
+        with _lock:
+            keep(fresh)
+        return fresh.value
+
+    try:
+        return call_bounded(refresh, seconds=seconds)
+    except (DatabaseError, TookTooLong) as error:
+        if entry is None:
+            raise error if isinstance(error, DatabaseError) else DatabaseError(str(error)) from error
         return entry.value
-    with _lock:
-        keep(fresh)
-    return fresh.value
 
 
-def _read_plan(slug: str) -> _Entry[Plan]:
+def _read_plan(slug: str, held_by: str = "") -> _Entry[Plan]:
+    """Asks the database for a plan: strategy, holds, models and weights."""
     strategy = Strategy.objects.select_related("current_version").filter(slug=slug).first()
     if strategy is None or strategy.current_version is None:
         raise UnknownStrategy(f"no strategy has the slug {slug!r}")
-    version = strategy.current_version
+    holds = StrategyHold.objects.filter(holder=held_by).select_related("strategy_version") if held_by else ()
+    held = {hold.strategy_id: hold.strategy_version for hold in holds}
+    version = held.get(strategy.pk, strategy.current_version)
     slugs = [slug, *(name for name in version.fallbacks if name != slug)]
-    active = dict(Strategy.objects.filter(slug__in=slugs).values_list("slug", "is_active"))
-    published = {
-        model.strategy.slug: ServedModel(
+    links = {row.slug: row for row in Strategy.objects.filter(slug__in=slugs)}
+    wanted = {name: held[row.pk].pk if row.pk in held else row.current_version_id for name, row in links.items()}
+    models = served_models(wanted)
+    plan = Plan(
+        strategy=slug,
+        version_id=version.pk,
+        version_number=version.number,
+        held_by=held_by if strategy.pk in held else "",
+        filters=decode_filters(version.filters),
+        rules=decode_rules(version.rules),
+        chain=tuple(Link(name, models.get(name), name in links and links[name].is_active) for name in slugs),
+        event_weights=dict(EventWeight.objects.filter(weight__gt=0).values_list("event_type", "weight")),
+    )
+    return _Entry(plan, time.monotonic())
+
+
+def served_models(wanted: Mapping[str, int | None]) -> dict[str, ServedModel]:
+    """For slugs with the version in use: that version's published model, else the one the strategy still has."""
+    found: dict[str, ModelVersion] = {}
+    published = ModelVersion.objects.filter(strategy__slug__in=wanted, status=ModelStatus.PUBLISHED)
+    for model in published.select_related("strategy", "strategy_version").order_by("published_at", "pk"):
+        slug = model.strategy.slug
+        known = found.get(slug)
+        if known is None or known.strategy_version_id != wanted[slug]:
+            found[slug] = model
+    return {
+        slug: ServedModel(
             model_id=model.pk,
             algorithm=model.strategy_version.algorithm,
             parameters=model.strategy_version.parameters,
             path=model.path,
             sha256=model.sha256,
         )
-        for model in ModelVersion.objects.filter(strategy__slug__in=slugs, status=ModelStatus.PUBLISHED).select_related(
-            "strategy", "strategy_version"
-        )
+        for slug, model in found.items()
     }
-    plan = Plan(
-        version_id=version.pk,
-        version_number=version.number,
-        filters=decode_filters(version.filters),
-        chain=tuple(Link(name, published.get(name), active.get(name, False)) for name in slugs),
-        event_weights=dict(EventWeight.objects.filter(weight__gt=0).values_list("event_type", "weight")),
-    )
-    return _Entry(plan, time.monotonic())
 
 
 def _read_catalogue(known: _Entry[Catalogue] | None) -> _Entry[Catalogue]:
@@ -271,36 +281,6 @@ def _read_catalogue(known: _Entry[Catalogue] | None) -> _Entry[Catalogue]:
     stamp = (state["n"], state["newest"], state["last"])
     if known is not None and known.stamp == stamp:
         return _Entry(known.value, time.monotonic(), stamp)
-    rows = list(Item.objects.order_by("-popularity", "pk"))
-    items = tuple(
-        CatalogueItem(
-            item_id=row.item_id,
-            title=row.title,
-            category=row.category,
-            price=row.price,
-            currency=row.currency,
-            url=row.url,
-            image=row.image,
-            tags=frozenset(str(tag) for tag in row.tags),
-        )
-        for row in rows
-    )
-    catalogue = Catalogue(
-        generation=known.value.generation + 1 if known else 0,
-        items=items,
-        row_of={item.item_id: index for index, item in enumerate(items)},
-        is_active=np.array([row.is_active for row in rows], dtype=bool),
-        published=np.array([micros(row.published_at) if row.published_at else 0 for row in rows], dtype=np.int64),
-        expires=np.array([micros(row.expires_at) if row.expires_at else FOREVER for row in rows], dtype=np.int64),
-    )
+    rows = Item.objects.order_by("-popularity", "pk").defer("text", "attributes")
+    catalogue = build_catalogue(rows.iterator(chunk_size=2_000), generation=known.value.generation + 1 if known else 0)
     return _Entry(catalogue, time.monotonic(), stamp)
-
-
-def _passes(item: CatalogueItem, filters: Filters) -> bool:
-    if filters.categories and item.category not in filters.categories:
-        return False
-    if item.category in filters.exclude_categories or not item.tags.isdisjoint(filters.exclude_tags):
-        return False
-    if filters.price_min is not None and (item.price is None or item.price < filters.price_min):
-        return False
-    return filters.price_max is None or (item.price is not None and item.price <= filters.price_max)

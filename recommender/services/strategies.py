@@ -16,6 +16,7 @@ from recommender.models import EventWeight, Strategy, StrategyVersion
 from recommender.registry import build
 from recommender.services.changelog import record_change
 from recommender.services.filters import Filters, encode_filters
+from recommender.services.rules import Rules, check_rules, encode_rules
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -30,8 +31,10 @@ class StrategyDesign:
     algorithm: str
     parameters: Mapping[str, Value] = field(default_factory=dict)
     filters: Filters = field(default_factory=Filters)
+    rules: Rules = field(default_factory=Rules)
     fallbacks: Sequence[str] = ()
     window_days: int | None = None
+    leave_out_treated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def ensure_default_strategies(*, at: datetime) -> None:
 
 def _check(design: StrategyDesign, *, slug: str) -> None:
     build(design.algorithm, design.parameters)
+    check_rules(design.rules)
     if slug in design.fallbacks:
         raise InvalidStrategy(f"the strategy {slug!r} cannot be its own fallback")
     missing = set(design.fallbacks) - set(
@@ -136,8 +140,10 @@ def _add_version(
         "algorithm": design.algorithm,
         "parameters": dict(design.parameters),
         "filters": encode_filters(design.filters),
+        "rules": encode_rules(design.rules),
         "fallbacks": list(design.fallbacks),
         "window_days": design.window_days,
+        "leave_out_treated": design.leave_out_treated,
     }
     version = StrategyVersion.objects.create(strategy=strategy, number=number, created_at=at, **stored)
     strategy.current_version = version

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
-from django.conf import settings
 from django.db.models import Q
-from django.utils.module_loading import import_string
 
 from recommender.choices import ModelStatus
-from recommender.dataset import MICROSECONDS_PER_DAY, Dataset, DatasetBuilder
+from recommender.dataset import MICROSECONDS_PER_DAY, Dataset
 from recommender.errors import CannotTrain, NotEnoughData, TrainingInProgress, UnknownStrategy
-from recommender.models import EventWeight, Item, ModelVersion, Strategy, StrategyVersion
+from recommender.models import ModelVersion, Strategy, StrategyVersion
 from recommender.registry import build
 from recommender.services.artefacts import write_model
 from recommender.services.catalogue import set_popularity
 from recommender.services.evaluation import Judged, judge, limited, split_dataset
 from recommender.services.publishing import publish_model, reject_model
+from recommender.services.training_data import fingerprint, load_data
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from recommender.algorithms.base import Algorithm, Arrays
-    from recommender.ports import Interactions
 
 LEASE = timedelta(hours=2)
 """Longer than any training we allow (Celery's hard limit is half an hour); it frees what a killed process held."""
-
-RETRY = timedelta(hours=1)
-"""A new installation has no events at first: the first training must not wait for a day after the first attempt."""
 
 NO_EVENTS = "no event with an item from people who agreed to personalization; import events and consents, or wait"
 
@@ -45,8 +38,6 @@ MAX_JUDGED = 2_000
 
 COLLAPSED_COVERAGE = 0.5
 """A model that recommends less than half of what the current one covers is not published by itself."""
-
-WORD = re.compile(r"\w{2,}")
 
 Progress = Callable[[str], None]
 
@@ -57,74 +48,30 @@ class _Comparison:
     message: str
 
 
-def interactions_port() -> Interactions:
-    """The class named in the settings."""
-    port: Interactions = import_string(settings.RECOMMENDER_INTERACTIONS)()
-    return port
-
-
 def train(
-    *, slug: str, at: datetime, seed: int = 0, actor: User | None = None, progress: Progress | None = None
+    *,
+    slug: str,
+    at: datetime,
+    version: int | None = None,
+    seed: int = 0,
+    actor: User | None = None,
+    progress: Progress | None = None,
 ) -> ModelVersion:
-    """Trains the strategy's current version and publishes the model unless it is worse than the one that serves.
+    """Trains a version (the current one) and publishes the model unless it is worse than the one that serves.
 
     Raises `UnknownStrategy`, `TrainingInProgress`, or `CannotTrain` (then a failed `ModelVersion` says why).
     """
     strategy = Strategy.objects.select_related("current_version").filter(slug=slug).first()
     if strategy is None or strategy.current_version is None:
         raise UnknownStrategy(f"no strategy has the slug {slug!r}")
+    wanted = strategy.current_version if version is None else strategy.versions.filter(number=version).first()
+    if wanted is None:
+        raise UnknownStrategy(f"the strategy {slug!r} has no version {version}")
     token = _take_lease(strategy, at)
     try:
-        return _train(strategy, strategy.current_version, at=at, seed=seed, actor=actor, say=progress or _silent)
+        return _train(strategy, wanted, at=at, seed=seed, actor=actor, say=progress or _silent)
     finally:
         Strategy.objects.filter(pk=strategy.pk, lease_token=token).update(lease_token="", lease_until=None)
-
-
-def due_strategies(*, at: datetime) -> list[str]:
-    """Slugs of active strategies not trained within their interval; a failed attempt is repeated after an hour."""
-    due = []
-    for strategy in Strategy.objects.filter(is_active=True, current_version__isnull=False).order_by("pk"):
-        last = strategy.models.order_by("-started_at", "-pk").first()
-        wait = timedelta(hours=strategy.retrain_hours)
-        if last is not None and last.status == ModelStatus.FAILED:
-            wait = min(wait, RETRY)
-        if last is None or last.started_at + wait <= at:
-            due.append(strategy.slug)
-    return due
-
-
-def load_dataset(*, since: int | None, until: int) -> Dataset:
-    """Events of the window from the port, with the catalogue's items and their descriptions."""
-    weights = dict(EventWeight.objects.filter(weight__gt=0).values_list("event_type", "weight"))
-    tokens = {
-        row["item_id"]: item_tokens(row)
-        for row in Item.objects.values("item_id", "title", "category", "brand", "tags", "text").order_by("pk")
-    }
-    builder = DatasetBuilder(event_weights=weights, item_ids=tokens)
-    for chunk in interactions_port().interactions(since=since, until=until, event_types=sorted(weights)):
-        builder.add_events(user_id=chunk.user_id, item_id=chunk.item_id, event_type=chunk.event_type, at=chunk.at)
-    return builder.build(tokens=tokens)
-
-
-def item_tokens(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """What content-based models know of an item.
-
-    >>> item_tokens({"title": "Red Mug", "category": "Kitchen", "brand": "", "tags": ["gift"], "text": ""})
-    ('category=kitchen', 'tag=gift', 'word=red', 'word=mug')
-    """
-    tokens = [f"{name}={row[name].casefold()}" for name in ("category", "brand") if row[name]]
-    tokens += [f"tag={str(tag).casefold()}" for tag in row["tags"]]
-    tokens += [f"word={word}" for word in WORD.findall(f"{row['title']} {row['text']}".casefold())]
-    return tuple(tokens)
-
-
-def fingerprint(dataset: Dataset) -> str:
-    """SHA-256 over ids and interactions: equal data, equal fingerprint."""
-    digest = hashlib.sha256()
-    for array in (dataset.user_ids, dataset.item_ids, dataset.users, dataset.items, dataset.weights, dataset.at):
-        digest.update(str(array.dtype).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _silent(_step: str) -> None:
@@ -153,7 +100,9 @@ def _train(
     )
     try:
         say("read events")
-        dataset = load_dataset(since=since, until=until)
+        data = load_data(since=since, until=until, leave_out_treated=version.leave_out_treated)
+        dataset = data.dataset
+        ModelVersion.objects.filter(pk=model.pk).update(arms=data.describe_arms(left_out=version.leave_out_treated))
         if dataset.n_interactions == 0:
             raise NotEnoughData(NO_EVENTS)  # noqa: TRY301 recorded below like any other failure
         algorithm = build(version.algorithm, version.parameters)
@@ -171,7 +120,7 @@ def _train(
             raise
         raise CannotTrain(f"{strategy.slug}: {error}") from error
     say("publish")
-    verdict = _compare(model, _current(strategy))
+    verdict = _compare(model, _serving(version))
     if verdict.ok:
         publish_model(model_id=model.pk, at=at, actor=actor, message=verdict.message)
     else:
@@ -240,8 +189,10 @@ def _figures(judged: Judged) -> dict[str, float]:
     return {name: getattr(judged.quality, name) for name in names}
 
 
-def _current(strategy: Strategy) -> ModelVersion | None:
-    return strategy.models.filter(status=ModelStatus.PUBLISHED).first()
+def _serving(version: StrategyVersion) -> ModelVersion | None:
+    """The model that a new one of this version would take the place of."""
+    published = ModelVersion.objects.filter(strategy=version.strategy_id, status=ModelStatus.PUBLISHED)
+    return published.filter(strategy_version=version).first() or published.order_by("-published_at", "-pk").first()
 
 
 def _compare(new: ModelVersion, current: ModelVersion | None) -> _Comparison:

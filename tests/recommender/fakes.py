@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from recommender.ports import InteractionChunk, RecentEvent
+from recommender.ports import ExposedArm, InteractionChunk, RecentEvent
 
 Row = tuple[str, str, str, int]
 """user, item, event type, at."""
@@ -19,6 +19,7 @@ class FakeInteractions:
     rows: ClassVar[list[Row]] = []
     error: ClassVar[Exception | None] = None
     calls: ClassVar[list[str]] = []
+    arms: ClassVar[list[ExposedArm]] = []
 
     def interactions(self, *, since: int | None, until: int, event_types: Sequence[str]) -> Iterator[InteractionChunk]:
         """Chunks of the rows in the window."""
@@ -40,6 +41,21 @@ class FakeInteractions:
         rows = [row for row in self.rows if row[0] == user_id and row[2] in event_types]
         rows.sort(key=lambda row: -row[3])
         return [RecentEvent(item_id=row[1], event_type=row[2], at=row[3], value=None) for row in rows[:limit]]
+
+    def recent_items_many(
+        self, *, user_ids: Sequence[str], event_types: Sequence[str], limit: int
+    ) -> dict[str, Sequence[RecentEvent]]:
+        """One call."""
+        self._called("recent_items_many")
+        one = type(self)
+        calls = list(FakeInteractions.calls)
+        found = {name: one().recent_items(user_id=name, event_types=event_types, limit=limit) for name in user_ids}
+        FakeInteractions.calls = calls
+        return found
+
+    def exposed_arms(self, *, until: int) -> Sequence[ExposedArm]:
+        """What the test says."""
+        return self.arms
 
     def seen_items(self, *, user_id: str, event_types: Sequence[str]) -> Sequence[str]:
         """Distinct items."""

@@ -41,7 +41,7 @@ def test_strategy__add__only_by_a_service(boss: Client) -> None:
 
 
 def test_item__saved__stamped(boss: Client) -> None:
-    values = {"item_id": "a", "title": "A", "tags": "[]", "attributes": "{}", "is_active": "on"}
+    values = {"item_id": "a", "title": "A", "tags": "[]", "attributes": "{}", "is_active": "on", "min_age": "0"}
     boss.post(reverse("admin:recommender_item_add"), values)
     item = Item.objects.get()
     assert item.created_at == item.updated_at

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,10 @@ from recommender.models import ChangeLog, Item, ModelVersion, Strategy
 from recommender.services import training
 from recommender.services.artefacts import delete_model, manifest_path, models_folder, read_model
 from recommender.services.publishing import publish_model, reject_model, roll_back
+from recommender.services.schedule import due_trainings
 from recommender.services.strategies import StrategyDesign, create_strategy
-from recommender.services.training import due_strategies, fingerprint, load_dataset, train
+from recommender.services.training import train
+from recommender.services.training_data import fingerprint, load_data
 from tests.recommender.conftest import DAY_US, NOW, NOW_US, later
 from tests.recommender.fakes import FakeInteractions
 
@@ -207,6 +209,9 @@ def test_reject__published_model__stays(shop: None) -> None:
 
 
 def test_due__trained_less_than_its_interval_ago__not_due(shop: None) -> None:
+    def due_strategies(*, at: datetime) -> list[str]:
+        return [training.slug for training in due_trainings(at=at)]
+
     assert due_strategies(at=NOW) == ["popularity", "item-knn", "user-knn", "content"]
     train(slug="item-knn", at=NOW)
     Strategy.objects.filter(slug="content").update(is_active=False)
@@ -219,19 +224,19 @@ def test_due__trained_less_than_its_interval_ago__not_due(shop: None) -> None:
 
 def test_load_dataset__other_event_types_and_weights__left_out(shop: None) -> None:
     FakeInteractions.rows.append(("u0", "g0-0", "Page Viewed", NOW_US - 1))
-    dataset = load_dataset(since=None, until=NOW_US)
+    dataset = load_data(since=None, until=NOW_US).dataset
     assert dataset.n_interactions == len(FakeInteractions.rows) - 1
     assert set(np.unique(dataset.weights)) == {1.0, 3.0, 5.0}
     assert "category=shelf 0" in dataset.tokens[dataset.item_ids.tolist().index("g0-0")]
-    assert fingerprint(dataset) == fingerprint(load_dataset(since=None, until=NOW_US))
-    assert fingerprint(dataset) != fingerprint(load_dataset(since=None, until=NOW_US - 35 * DAY_US))
+    assert fingerprint(dataset) == fingerprint(load_data(since=None, until=NOW_US).dataset)
+    assert fingerprint(dataset) != fingerprint(load_data(since=None, until=NOW_US - 35 * DAY_US).dataset)
 
 
 def test_tasks__due__enqueues_each_by_slug(shop: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(tasks.train_strategy, "delay", asked.append)
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(tasks.train_strategy, "delay", lambda *args: asked.append(args))
     assert tasks.train_due_strategies() == 4
-    assert asked == ["popularity", "item-knn", "user-knn", "content"]
+    assert asked == [("popularity", 1), ("item-knn", 1), ("user-knn", 1), ("content", 1)]
 
 
 def test_tasks__train__one_service_call_and_failures_recorded(shop: None) -> None:

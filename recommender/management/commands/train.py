@@ -24,20 +24,22 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """One line per strategy on standard output; exit status 1 if one failed."""
-        from recommender.services.training import due_strategies, train
+        from recommender.services.schedule import due_trainings
+        from recommender.services.training import train
 
-        slugs: list[str] = options["slugs"] or due_strategies(at=timezone.now())
+        named: list[tuple[str, int | None]] = [(slug, None) for slug in options["slugs"]]
+        trainings = named or list(due_trainings(at=timezone.now()))
         failed = []
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            for slug in slugs:
+            for slug, version in trainings:
                 task = progress.add_task(slug, total=None)
 
                 def say(step: str, *, slug: str = slug, task: Any = task) -> None:
                     progress.update(task, description=f"{slug}: {step}")
 
                 try:
-                    model = train(slug=slug, at=timezone.now(), seed=options["seed"], progress=say)
+                    model = train(slug=slug, version=version, at=timezone.now(), seed=options["seed"], progress=say)
                 except NotEnoughData as error:
                     if slug in options["slugs"]:
                         failed.append(slug)

@@ -1,0 +1,35 @@
+"""Who met which arm of the experiments that run now: for what must know, like the training of recommenders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from experiments.choices import ExperimentStatus
+from experiments.models import Exposure
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedUnits:
+    """The units of one arm by id, each with its first exposure in microseconds."""
+
+    experiment: str
+    arm: str
+    is_control: bool
+    units: tuple[tuple[str, int], ...]
+
+
+def list_exposed(*, unit_type: str, until: int) -> list[ExposedUnits]:
+    """Return the units exposed before `until`, by arm, of experiments that run or pause. One query."""
+    rows = (
+        Exposure.objects.filter(
+            experiment__status__in=(ExperimentStatus.RUNNING, ExperimentStatus.PAUSED),
+            unit_type=unit_type,
+            first_at__lt=until,
+        )
+        .order_by("experiment__key", "arm__key", "unit_id", "first_at")
+        .values_list("experiment__key", "arm__key", "arm__is_control", "unit_id", "first_at")
+    )
+    found: dict[tuple[str, str, bool], dict[str, int]] = {}
+    for experiment, arm, is_control, unit_id, first_at in rows.iterator(chunk_size=10_000):
+        found.setdefault((experiment, arm, is_control), {}).setdefault(unit_id, first_at)
+    return [ExposedUnits(*key, units=tuple(units.items())) for key, units in found.items()]
