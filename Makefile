@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := config marketing experiments recommender tests benchmarks manage.py
+CODE := config marketing experiments recommender webapi tests benchmarks manage.py
 WORKERS ?= 2
 COVERAGE ?= --cov --cov-report=term:skip-covered
 
@@ -41,6 +41,7 @@ lint: $(VENV)/.installed-dev  ## Format, lint, types, import contracts, missing 
 	$(BIN)/djlint --lint --quiet templates
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings config.settings_test
 	$(BIN)/python manage.py check --fail-level WARNING --settings config.settings_test
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --settings config.settings_test --file /dev/null
 	@$(BIN)/python -m tests.exceptions
 
 pytest: $(VENV)/.installed-dev  ## Run the tests (SQLite, or the database that DATABASE_URL names)

@@ -10,7 +10,7 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import env
+from config import env, rest
 from config.logs import logging_settings
 
 django_stubs_ext.monkeypatch()  # generic base classes (`ModelAdmin[Item]`) are subscripted at run time, too
@@ -40,9 +40,12 @@ INSTALLED_APPS = [
     "csp",
     "django_celery_beat",
     "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
     "marketing",
     "experiments",
     "recommender",
+    "webapi",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -96,6 +99,10 @@ CACHES: dict[str, dict[str, Any]] = {
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
+
+# The management API.
+REST_FRAMEWORK = rest.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
 
 # What the lower apps read through ports.
 EXPERIMENTS_FACTS = "marketing.facts.EventFacts"

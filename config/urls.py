@@ -20,5 +20,9 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("experiments/", include("experiments.urls")),
     path("recommender/", include("recommender.urls")),
+    path("api/v1/", include("experiments.api.urls")),
+    path("api/v1/", include("recommender.api.urls")),
+    path("api/v1/", include("marketing.api.urls")),
+    path("api/v1/", include("webapi.urls")),
     path("", include("marketing.urls")),
 ]

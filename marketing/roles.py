@@ -25,6 +25,15 @@ EDIT_EXPERIMENTS: Final = (
     "experiments.change_experiment",
     "experiments.change_recipient",
 )
+CONNECT: Final = (
+    "marketing.view_source",
+    "marketing.add_source",
+    "marketing.view_writekey",
+    "marketing.add_writekey",
+    "marketing.change_writekey",
+    "marketing.change_profile",
+    "recommender.change_item",
+)
 
 ROLES: Final[dict[str, tuple[str, ...]]] = {
     "marketer": (*VIEW, *EDIT_CAMPAIGNS, "marketing.launch_campaign"),
@@ -37,6 +46,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "analyst": (*VIEW, *EDIT_EXPERIMENTS, "experiments.launch_experiment", "recommender.change_strategy"),
     "operator": (
         *VIEW,
+        *CONNECT,
         "experiments.launch_experiment",
         "experiments.change_recipient",
         "recommender.train_strategy",

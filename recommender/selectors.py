@@ -91,6 +91,34 @@ def list_items(*, category: str = "", limit: int = 24, offset: int = 0) -> list[
     return list(items.order_by("-popularity", "pk")[offset : offset + limit])
 
 
+def items(*, category: str = "", is_active: bool | None = None, search: str = "") -> QuerySet[Item]:
+    """The catalogue, active or not."""
+    rows = Item.objects.all()
+    if category:
+        rows = rows.filter(category=category)
+    if is_active is not None:
+        rows = rows.filter(is_active=is_active)
+    return rows.filter(title__icontains=search) if search else rows
+
+
+def strategies(*, is_active: bool | None = None) -> QuerySet[Strategy]:
+    """Strategies with their versions in force."""
+    rows = Strategy.objects.select_related("current_version")
+    return rows if is_active is None else rows.filter(is_active=is_active)
+
+
+def models_of(*, strategy: Strategy, status: str = "") -> QuerySet[ModelVersion]:
+    """Every training of a strategy."""
+    rows = ModelVersion.objects.filter(strategy=strategy).select_related("strategy_version")
+    return rows.filter(status=status) if status else rows
+
+
+def changes(*, strategy: str = "") -> QuerySet[ChangeLog]:
+    """The log of this app's changes."""
+    rows = ChangeLog.objects.select_related("actor").defer("snapshot")
+    return rows.filter(object_type="strategy", object_id=strategy) if strategy else rows
+
+
 def list_categories() -> list[str]:
     """Categories with an active item, by name."""
     named = Item.objects.filter(is_active=True).exclude(category="")

@@ -46,6 +46,7 @@ class TimelineRow:
 class TraitRow:
     """One declared trait with where its value comes from."""
 
+    key: str
     name: str
     value: Any
     sensitivity: str
@@ -100,6 +101,7 @@ def traits(*, profile_id: int) -> list[TraitRow]:
     rows = ProfileTrait.objects.filter(profile=profile_id).select_related("definition", "source")
     return [
         TraitRow(
+            key=row.definition.key,
             name=row.definition.name,
             value=_readable(row),
             sensitivity=row.definition.sensitivity,

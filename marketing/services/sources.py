@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 
 from marketing.choices import MANAGEMENT_SCOPES, SourceKind
 from marketing.errors import CannotIssueKey
@@ -17,6 +18,7 @@ from marketing.models import Source, WriteKey
 KEY_BYTES: Final = 32  # 256 random bits: a plain hash of it cannot be searched
 KEY_PREFIX: Final = "hk_"
 SHOWN: Final = 8  # characters of a key that people see in lists
+NOTED_EVERY: Final = timedelta(minutes=1)  # how exactly it is known when a key was last used
 
 
 def ensure_source(*, name: str, kind: SourceKind, at: datetime) -> Source:
@@ -58,3 +60,19 @@ def issue_key(
 def revoke_key(*, key_id: int, at: datetime) -> bool:
     """Make a key useless from now on; return whether it was in use."""
     return bool(WriteKey.objects.filter(pk=key_id, revoked_at=None).update(revoked_at=at))
+
+
+def management_key(*, secret: str, at: datetime) -> WriteKey | None:
+    """Return the key in force with which a program may use the management API, and note that it was used."""
+    key = (
+        WriteKey.objects.select_related("acts_for")
+        .filter(sha256=hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest())
+        .filter(revoked_at=None, source__archived_at=None, acts_for__is_active=True)
+        .first()
+    )
+    if key is None or not set(key.scopes).intersection(MANAGEMENT_SCOPES):
+        return None
+    if key.last_used_at is None or at - key.last_used_at > NOTED_EVERY:
+        unnoted = Q(last_used_at=None) | Q(last_used_at__lt=at)
+        WriteKey.objects.filter(unnoted, pk=key.pk).update(last_used_at=at)
+    return key

@@ -1,0 +1,27 @@
+"""What the endpoints of experiments have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from experiments.errors import CannotExport, CannotTransition, InvalidDesign, UnknownExperiment
+from webapi.endpoint import Endpoint
+from webapi.errors import CONFLICT, NOT_FOUND, REFUSED, UNAVAILABLE
+from webapi.problems import Border
+
+VIEW: Final = "experiments.view_experiment"
+ADD: Final = "experiments.add_experiment"
+CHANGE: Final = "experiments.change_experiment"
+LAUNCH: Final = "experiments.launch_experiment"
+DECIDE: Final = "experiments.decide_experiment"
+
+
+class ExperimentsEndpoint(Endpoint):
+    """An endpoint whose services raise this app's errors."""
+
+    problems: ClassVar[Border] = {
+        UnknownExperiment: NOT_FOUND,
+        InvalidDesign: REFUSED,
+        CannotTransition: CONFLICT,
+        CannotExport: UNAVAILABLE,
+    }

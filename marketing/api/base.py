@@ -1,0 +1,22 @@
+"""What the endpoints of marketing have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from marketing.errors import BadRule, CannotEditSegment, CannotIssueKey, CannotTransition, UnknownCampaign
+from webapi.endpoint import Endpoint
+from webapi.errors import CONFLICT, NOT_FOUND, REFUSED
+from webapi.problems import Border
+
+
+class MarketingEndpoint(Endpoint):
+    """An endpoint whose services raise this app's errors."""
+
+    problems: ClassVar[Border] = {
+        UnknownCampaign: NOT_FOUND,
+        CannotTransition: CONFLICT,
+        CannotEditSegment: CONFLICT,
+        CannotIssueKey: REFUSED,
+        BadRule: REFUSED,
+    }

@@ -1,0 +1,1 @@
+"""The management API of this app, mounted under /api/v1/."""

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+from webapi.converters import register
+
+
+class WebApiConfig(AppConfig):
+    """What the management API of every app is made of; it knows none of them."""
+
+    name = "webapi"
+    verbose_name = "Management API"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Before any URL map is read."""
+        register()
