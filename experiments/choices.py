@@ -31,6 +31,8 @@ class AssignmentReason(models.TextChoices):
     SPLIT = "split", _("Assigned by its bucket")
     STICKY = "sticky", _("Keeps the arm it was exposed to")
     SHIPPED = "shipped", _("The shipped arm")
+    FORCED = "forced", _("Forced by a signed link, to look at it; never counted")
+    BOT = "bot", _("A bot, not a person")
     HOLDBACK = "holdback", _("Held back from the shipped arm")
     NOT_STARTED = "not_started", _("The experiment has not started")
     PAUSED = "paused", _("The experiment is paused")
@@ -39,6 +41,7 @@ class AssignmentReason(models.TextChoices):
     NO_UNIT = "no_unit", _("There is no unit to assign")
     HELD_OUT = "held_out", _("In a holdout: kept out of everything")
     LAYER = "layer", _("Outside the experiment's range of its layer")
+    PREREQUISITE = "prerequisite", _("Not in the arm of another experiment that this one requires")
     TARGETING = "targeting", _("The targeting rule does not match")
     COVERAGE = "coverage", _("Outside the covered traffic")
 
@@ -94,7 +97,10 @@ TRANSITIONS: dict[str, TransitionRule] = {
             ExperimentStatus.RUNNING,
             "started_at",
             _LAUNCH,
-            guards=("arms", "weights", "coverage", "targeting", "primary_metric", "planned_size", "layer"),
+            guards=(
+                *("arms", "weights", "coverage", "targeting", "primary_metric", "planned_size"),
+                *("layer", "prerequisites"),
+            ),
         ),
         TransitionRule("pause", _("Pause"), (ExperimentStatus.RUNNING,), ExperimentStatus.PAUSED, "paused_at", _LAUNCH),
         TransitionRule(

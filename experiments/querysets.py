@@ -17,6 +17,9 @@ class ExperimentQuerySet(models.QuerySet["Experiment"]):
         """Running or paused: the traffic space of their layer is taken."""
         return self.filter(status__in=[ExperimentStatus.RUNNING, ExperimentStatus.PAUSED])
 
+    def running(self) -> ExperimentQuerySet:
+        return self.filter(status=ExperimentStatus.RUNNING)
+
     def published(self) -> ExperimentQuerySet:
         """Everything that has ever been started; a draft is not served."""
         return self.exclude(status=ExperimentStatus.DRAFT).exclude(started_at=None)

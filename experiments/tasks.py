@@ -51,6 +51,14 @@ def refresh_experiment(self: Task, experiment_id: int) -> str:  # type: ignore[t
 
 
 @shared_task
+def apply_ramps() -> int:
+    """Raise the coverage of experiments whose ramp has a step that is due; the command is `ramp`."""
+    from experiments.services import ramp
+
+    return len(ramp.apply_due_steps(at=timezone.now()).raised)
+
+
+@shared_task
 def send_alerts() -> None:
     """Send what waits in the outbox of alerts, and invitations to the digest; the command is `send_alerts`."""
     from experiments.services import alert_delivery, digest

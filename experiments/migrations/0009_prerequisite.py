@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('arm_key', models.SlugField(max_length=64, verbose_name='arm')),
                 ('experiment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='prerequisites', to='experiments.experiment')),
-                ('required', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='required_by', to='experiments.experiment')),
+                ('required', models.ForeignKey(on_delete=django.db.models.deletion.RESTRICT, related_name='required_by', to='experiments.experiment')),
             ],
             options={
                 'verbose_name': 'prerequisite',

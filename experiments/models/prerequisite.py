@@ -15,7 +15,7 @@ class Prerequisite(models.Model):
     """
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="prerequisites")
-    required = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="required_by")
+    required = models.ForeignKey(Experiment, on_delete=models.RESTRICT, related_name="required_by")
     arm_key = models.SlugField(_("arm"), max_length=64)
 
     class Meta:

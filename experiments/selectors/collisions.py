@@ -8,6 +8,7 @@ from django.db.models import Count
 
 from experiments.choices import ExperimentStatus
 from experiments.models import Experiment, Phase
+from experiments.selectors.ramp import coverage_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +45,6 @@ def list_collisions(*, experiment_key: str) -> list[Collision]:
 
 def _share(experiment: Experiment) -> float:
     """The part of all units that the experiment takes in: its range of the layer times its coverage."""
-    coverage = Phase.objects.current().filter(experiment=experiment).values_list("coverage", flat=True).first()
-    return (experiment.layer_upper - experiment.layer_lower) * (1.0 if coverage is None else coverage)
+    phase = Phase.objects.current().filter(experiment=experiment).first()
+    coverage = 1.0 if phase is None else coverage_in_force(phase=phase)
+    return (experiment.layer_upper - experiment.layer_lower) * coverage

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ from experiments.bucketing.allocation import arm_table
 from experiments.bucketing.hashing import fnv1a32
 from experiments.choices import ExperimentStatus
 from experiments.errors import UnknownExperiment
-from experiments.models import Arm, Decision, Experiment, Holdout, PhaseArm
+from experiments.models import Arm, Decision, Experiment, Holdout, PhaseArm, Prerequisite, RampStep
 from experiments.targeting.tree import Rule, decode
 
 TTL_SECONDS = 1.5
@@ -42,6 +42,8 @@ class ArmConfig:
 
 @dataclass(frozen=True, slots=True)
 class PhaseConfig:
+    """A phase, or what a step of its ramp made of it: the same number and shares, more coverage, from later on."""
+
     id: int
     number: int
     started_at: datetime
@@ -79,6 +81,14 @@ class HoldoutConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PrerequisiteConfig:
+    """The experiment that must serve a unit this arm."""
+
+    key: str
+    arm_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShipConfig:
     arm: ArmConfig
     holdback: float
@@ -101,7 +111,9 @@ class ExperimentConfig:
     seed_state: int
     started_at: datetime
     layer: LayerConfig | None
+    prerequisites: tuple[PrerequisiteConfig, ...]
     arms: tuple[ArmConfig, ...]
+    # In the order in which they came into force, the steps of a ramp after their phase.
     phases: tuple[PhaseConfig, ...]
     # The versions that concern it: the global ones and its layer's.
     holdouts: tuple[HoldoutConfig, ...]
@@ -231,29 +243,54 @@ def _load(holdouts: tuple[HoldoutConfig, ...]) -> dict[str, ExperimentConfig]:
     )
     for row in rows.select_related("phase", "arm").order_by("phase__number", "arm__position"):
         weights.setdefault(row.phase.experiment_id, {}).setdefault(row.phase_id, []).append(row)
-    shipped = {
-        decision.experiment_id: decision
-        for decision in Decision.objects.standing().filter(outcome="ship").select_related("arm")
-    }
+    parts = _Parts(
+        phases=weights,
+        steps=_steps(),
+        prerequisites=_prerequisites(),
+        decisions={
+            decision.experiment_id: decision
+            for decision in Decision.objects.standing().filter(outcome="ship").select_related("arm")
+        },
+        holdouts=holdouts,
+    )
     configs = {}
     for experiment in Experiment.objects.published().select_related("layer"):
         try:
-            configs[experiment.key] = _config(
-                experiment, weights.get(experiment.pk, {}), shipped.get(experiment.pk), holdouts
-            )
+            configs[experiment.key] = _config(experiment, parts)
         except ValueError:
             # One row that somebody broke by hand must not take every other experiment down.
             logger.exception("experiments.config: experiment %s cannot be read", experiment.pk)
     return configs
 
 
-def _config(
-    experiment: Experiment,
-    phases: Mapping[int, list[PhaseArm]],
-    decision: Decision | None,
-    holdouts: tuple[HoldoutConfig, ...],
-) -> ExperimentConfig:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What belongs to the experiments, by experiment; the applied steps of ramps by phase."""
+
+    phases: Mapping[int, Mapping[int, list[PhaseArm]]]
+    steps: Mapping[int, list[RampStep]]
+    prerequisites: Mapping[int, list[PrerequisiteConfig]]
+    decisions: Mapping[int, Decision]
+    holdouts: tuple[HoldoutConfig, ...]
+
+
+def _steps() -> dict[int, list[RampStep]]:
+    steps: dict[int, list[RampStep]] = {}
+    for step in RampStep.objects.filter(applied_at__isnull=False).order_by("applied_at", "coverage"):
+        steps.setdefault(step.phase_id, []).append(step)
+    return steps
+
+
+def _prerequisites() -> dict[int, list[PrerequisiteConfig]]:
+    found: dict[int, list[PrerequisiteConfig]] = {}
+    for row in Prerequisite.objects.select_related("required").order_by("pk"):
+        found.setdefault(row.experiment_id, []).append(PrerequisiteConfig(row.required.key, row.arm_key))
+    return found
+
+
+def _config(experiment: Experiment, parts: _Parts) -> ExperimentConfig:
     assert experiment.started_at is not None
+    phases, decision = parts.phases.get(experiment.pk, {}), parts.decisions.get(experiment.pk)
     arms: dict[int, ArmConfig] = {}
     for rows in phases.values():
         for row in rows:
@@ -270,11 +307,14 @@ def _config(
         seed_state=fnv1a32(experiment.seed),
         started_at=experiment.started_at,
         layer=_layer(experiment),
+        prerequisites=tuple(parts.prerequisites.get(experiment.pk, ())),
         arms=tuple(arms.values()),
-        phases=tuple(_phase(rows) for rows in phases.values()),
+        phases=tuple(
+            regime for rows in phases.values() for regime in _regimes(rows, parts.steps.get(rows[0].phase_id, ()))
+        ),
         holdouts=tuple(
             holdout
-            for holdout in holdouts
+            for holdout in parts.holdouts
             if holdout.unit_type == experiment.unit_type
             and holdout.layer_key in ("", "" if experiment.layer is None else experiment.layer.key)
         ),
@@ -286,19 +326,21 @@ def _arm(arm: Arm) -> ArmConfig:
     return ArmConfig(id=arm.pk, key=arm.key, is_control=arm.is_control, payload=arm.payload)
 
 
-def _phase(rows: list[PhaseArm]) -> PhaseConfig:
+def _regimes(rows: list[PhaseArm], steps: Sequence[RampStep]) -> Iterator[PhaseConfig]:
     phase = rows[0].phase
     assert phase.started_at is not None
-    weights = tuple(row.weight for row in rows)
-    return PhaseConfig(
-        id=phase.pk,
-        number=phase.number,
-        started_at=phase.started_at,
-        coverage=phase.coverage,
-        weights=weights,
-        rule=decode(phase.targeting),
-        table=arm_table(weights=weights, coverage=phase.coverage),
-    )
+    weights, rule = tuple(row.weight for row in rows), decode(phase.targeting)
+    applied = ((step.applied_at, step.coverage) for step in steps if step.applied_at is not None)
+    for started_at, coverage in ((phase.started_at, phase.coverage), *applied):
+        yield PhaseConfig(
+            id=phase.pk,
+            number=phase.number,
+            started_at=started_at,
+            coverage=coverage,
+            weights=weights,
+            rule=rule,
+            table=arm_table(weights=weights, coverage=coverage),
+        )
 
 
 def _layer(experiment: Experiment) -> LayerConfig | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.bucketing.allocation import NO_ARM, in_range
 from experiments.bucketing.hashing import BUCKETS, bucket_number
@@ -37,6 +37,10 @@ from experiments.services.assignment_rules import (
 )
 from experiments.targeting.evaluate import matches
 from experiments.targeting.tree import EVERYONE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Assignment", "Assignments", "assign", "assign_many"]
 
@@ -65,8 +69,10 @@ def assign(
     if not unit_id:
         return _out(experiment_key, AssignmentReason.NO_UNIT)
     holdout = _holdout_of(config, unit_id, at) if config.holdouts else None
+    lacks = bool(config.prerequisites) and not _meets(config, unit_id, attributes, at, aliases)
     if config.shipped is not None:
-        return _serve_shipped(config, config.shipped, unit_id, attributes, is_held_out=holdout is not None)
+        why = AssignmentReason.HELD_OUT if holdout else AssignmentReason.PREREQUISITE if lacks else None
+        return _serve_shipped(config, config.shipped, unit_id, attributes, why)
     phase = phase_at(config, at)
     if phase is None:
         return _out(experiment_key, AssignmentReason.NOT_STARTED)
@@ -80,7 +86,7 @@ def assign(
             )
     if holdout is not None:
         return Assignment(config.key, None, None, phase.number, number / BUCKETS, AssignmentReason.HELD_OUT, False)
-    return _split(config, phase, unit_id, attributes, number)
+    return _split(config, phase, unit_id, attributes, number, lacks=lacks)
 
 
 def assign_many(
@@ -108,20 +114,27 @@ def assign_many(
     if reason is not None:
         return all_out(experiment_key, len(ids), reason)
     held_out, is_late = held_out_columns(config, ids, at)
+    lacks = _lacking(config, ids, attributes, at, aliases) if config.prerequisites else None
     if config.shipped is not None:
-        return serve_shipped_to_many(config, config.shipped, ids, attributes, held_out)
+        return serve_shipped_to_many(config, config.shipped, ids, attributes, held_out, lacks=lacks)
     phase = phase_at(config, at)
     if phase is None:
         result = all_out(experiment_key, len(ids), AssignmentReason.NOT_STARTED)
         return without_units(result, ids)
-    result = split_many(config, phase, ids, attributes)
+    result = split_many(config, phase, ids, attributes, lacks)
     leave_out(result, held_out, AssignmentReason.HELD_OUT)
     keep_arms(result, config, ids, owners_of(config, phase, ids, aliases or {}, is_late))
     return without_units(result, ids)
 
 
 def _split(
-    config: ExperimentConfig, phase: PhaseConfig, unit_id: str, attributes: Mapping[str, Any], number: int
+    config: ExperimentConfig,
+    phase: PhaseConfig,
+    unit_id: str,
+    attributes: Mapping[str, Any],
+    number: int,
+    *,
+    lacks: bool,
 ) -> Assignment:
     layer = config.layer
     if config.is_paused:
@@ -130,6 +143,8 @@ def _split(
         number=bucket_number(seed_state=layer.seed_state, unit_id=unit_id), lower=layer.lower, upper=layer.upper
     ):
         reason = AssignmentReason.LAYER
+    elif lacks:
+        reason = AssignmentReason.PREREQUISITE
     elif phase.rule is not EVERYONE and not matches(phase.rule, attributes):
         reason = AssignmentReason.TARGETING
     else:
@@ -141,13 +156,60 @@ def _split(
     return Assignment(config.key, None, None, phase.number, number / BUCKETS, reason, False)
 
 
+def _meets(
+    config: ExperimentConfig, unit_id: str, attributes: Mapping[str, Any], at: datetime, aliases: Sequence[str]
+) -> bool:
+    """Whether every experiment that is required serves the unit the arm that is required. They form no cycle."""
+    return all(
+        assign(
+            experiment_key=needed.key,
+            unit_type=config.unit_type,
+            unit_id=unit_id,
+            attributes=attributes,
+            at=at,
+            aliases=aliases,
+        ).arm_key
+        == needed.arm_key
+        for needed in config.prerequisites
+    )
+
+
+def _lacking(
+    config: ExperimentConfig,
+    ids: list[str],
+    attributes: Mapping[str, Sequence[Any]],
+    at: datetime,
+    aliases: Mapping[str, Sequence[str]] | None,
+) -> NDArray[np.bool_]:
+    """Which units an experiment that is required does not serve the arm that is required."""
+    import numpy as np
+
+    lacks = np.zeros(len(ids), dtype=bool)
+    for needed in config.prerequisites:
+        got = assign_many(
+            experiment_key=needed.key,
+            unit_type=config.unit_type,
+            unit_ids=ids,
+            attributes=attributes,
+            at=at,
+            aliases=aliases,
+        )
+        wanted = [position for position, arm in enumerate(got.arms) if arm.key == needed.arm_key]
+        lacks |= ~np.isin(got.positions, wanted)
+    return lacks
+
+
 def _serve_shipped(
-    config: ExperimentConfig, shipped: ShipConfig, unit_id: str, attributes: Mapping[str, Any], *, is_held_out: bool
+    config: ExperimentConfig,
+    shipped: ShipConfig,
+    unit_id: str,
+    attributes: Mapping[str, Any],
+    kept_out: AssignmentReason | None,
 ) -> Assignment:
     phase = config.phases[-1]
     reason = AssignmentReason.SHIPPED
-    if is_held_out:
-        reason = AssignmentReason.HELD_OUT
+    if kept_out is not None:
+        reason = kept_out
     elif not matches(phase.rule, attributes):
         reason = AssignmentReason.TARGETING
     elif in_range(

@@ -70,9 +70,13 @@ class Assignments:
 
 
 def split_many(
-    config: ExperimentConfig, phase: PhaseConfig, ids: list[str], attributes: Mapping[str, Sequence[Any]]
+    config: ExperimentConfig,
+    phase: PhaseConfig,
+    ids: list[str],
+    attributes: Mapping[str, Sequence[Any]],
+    lacks: NDArray[np.bool_] | None,
 ) -> Assignments:
-    """What every unit gets by its hash, whatever it was exposed to before."""
+    """What every unit gets by its hash, whatever it was exposed to before; `lacks`: which lack a prerequisite."""
     import numpy as np
 
     from experiments.bucketing.vectorized import bucket_numbers
@@ -86,6 +90,8 @@ def split_many(
     # From the last check to the first, so that the first reason that applies is the one that stays.
     if phase.rule is not EVERYONE:
         leave_out(result, ~_targeted(phase, attributes, len(ids)), AssignmentReason.TARGETING)
+    if lacks is not None:
+        leave_out(result, lacks, AssignmentReason.PREREQUISITE)
     if config.layer is not None:
         shares = bucket_numbers(seed_state=config.layer.seed_state, unit_ids=ids) / BUCKETS
         is_inside = (config.layer.lower <= shares) & (shares < config.layer.upper)
@@ -156,8 +162,10 @@ def serve_shipped_to_many(
     ids: list[str],
     attributes: Mapping[str, Sequence[Any]],
     held_out: NDArray[np.bool_],
+    *,
+    lacks: NDArray[np.bool_] | None,
 ) -> Assignments:
-    """The shipped arm for every targeted unit that is neither held back nor held out."""
+    """The shipped arm for every targeted unit that is neither held back nor held out nor lacks a prerequisite."""
     import numpy as np
 
     from experiments.bucketing.vectorized import bucket_numbers
@@ -169,15 +177,17 @@ def serve_shipped_to_many(
     codes = np.full(len(ids), _CODES[AssignmentReason.SHIPPED], dtype=np.uint8)
     codes[held_back] = _CODES[AssignmentReason.HOLDBACK]
     codes[~targeted] = _CODES[AssignmentReason.TARGETING]
-    codes[held_out] = _CODES[AssignmentReason.HELD_OUT]
     result = Assignments(
         config.key,
         config.arms,
-        np.where(targeted & ~held_back & ~held_out, position, -1).astype(np.int16),
+        np.where(targeted & ~held_back, position, -1).astype(np.int16),
         np.full(len(ids), phase.number, dtype=np.int32),
         np.full(len(ids), -1, dtype=np.int32),
         codes,
     )
+    if lacks is not None:
+        leave_out(result, lacks, AssignmentReason.PREREQUISITE)
+    leave_out(result, held_out, AssignmentReason.HELD_OUT)
     return without_units(result, ids)
 
 

@@ -11,6 +11,7 @@ from django.db.models import F
 
 from experiments.models import ChangeLog, Experiment, Phase
 from experiments.selectors.config import clear_config_cache
+from experiments.selectors.ramp import ramp_of
 
 OBJECT_TYPE = "experiment"
 SNAPSHOT_SCHEMA = 1
@@ -43,6 +44,7 @@ def snapshot_of(experiment: Experiment) -> dict[str, Any]:
         "schema": SNAPSHOT_SCHEMA,
         **{name: value.isoformat() if isinstance(value, datetime) else value for name, value in fields.items()},
         "arms": list(experiment.arms.order_by("position").values("key", "name", "is_control", "payload", "position")),
+        "requires": list(experiment.prerequisites.order_by("pk").values("required__key", "arm_key")),
         "phases": [_phase(phase) for phase in experiment.phases.order_by("number")],
         "metrics": list(
             experiment.metrics.order_by("pk").values("metric__key", "metric__version", "role", "margin", "window_hours")
@@ -60,6 +62,7 @@ def _phase(phase: Phase) -> dict[str, Any]:
     return {
         "number": phase.number,
         "coverage": phase.coverage,
+        "ramp": ramp_of(phase=phase),
         "targeting": phase.targeting,
         "started_at": None if phase.started_at is None else phase.started_at.isoformat(),
         "ended_at": None if phase.ended_at is None else phase.ended_at.isoformat(),

@@ -25,10 +25,12 @@ from experiments.models import (
     Metric,
     Phase,
     PhaseArm,
+    Prerequisite,
 )
 from experiments.models.experiment import new_seed
 from experiments.selectors.config import clear_config_cache
 from experiments.services.changes import OBJECT_TYPE, record_change, touch
+from experiments.services.ramp import RampSpec, add_steps, flaws_of_ramp
 from experiments.targeting.tree import decode, encode, parse, to_json
 
 
@@ -52,6 +54,14 @@ class MetricSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Requirement:
+    """Only units that the experiment serves this arm."""
+
+    experiment_key: str
+    arm_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """Everything that is planned. `targeting` is a bare rule of `experiments.targeting`, `{}` for everyone."""
 
@@ -65,6 +75,8 @@ class Design:
     layer_lower: float = 0.0
     layer_upper: float = 1.0
     coverage: float = 1.0
+    ramp: tuple[RampSpec, ...] = ()
+    requires: tuple[Requirement, ...] = ()
     targeting: Mapping[str, Any] = field(default_factory=dict)
     alpha: float = 0.05
     power: float = 0.8
@@ -101,6 +113,7 @@ def revise(*, experiment_key: str, design: Design, at: datetime, actor: User | N
     experiment.arms.all().delete()
     experiment.phases.all().delete()
     experiment.metrics.all().delete()
+    experiment.prerequisites.all().delete()
     experiment.refresh_from_db()
     _add_parts(experiment, design)
     record_change(experiment=experiment, transition="revise", actor=actor, at=at, message="")
@@ -141,6 +154,11 @@ def design_of(*, experiment_key: str) -> Design:
         layer_lower=experiment.layer_lower,
         layer_upper=experiment.layer_upper,
         coverage=phase.coverage,
+        ramp=tuple(RampSpec(step.after, step.coverage) for step in phase.ramp.order_by("after")),
+        requires=tuple(
+            Requirement(row.required.key, row.arm_key)
+            for row in experiment.prerequisites.select_related("required").order_by("pk")
+        ),
         targeting=to_json(decode(phase.targeting)) if phase.targeting else {},
         alpha=experiment.alpha,
         power=experiment.power,
@@ -211,6 +229,14 @@ def _add_parts(experiment: Experiment, design: Design) -> None:
     phase = Phase.objects.create(
         experiment=experiment, number=1, coverage=design.coverage, targeting=encode(parse(dict(design.targeting)))
     )
+    add_steps(phase, design.ramp)
+    required = {
+        row.key: row for row in Experiment.objects.filter(key__in=[item.experiment_key for item in design.requires])
+    }
+    Prerequisite.objects.bulk_create(
+        Prerequisite(experiment=experiment, required=required[item.experiment_key], arm_key=item.arm_key)
+        for item in design.requires
+    )
     arms = Arm.objects.bulk_create(
         Arm(
             experiment=experiment,
@@ -242,7 +268,13 @@ def _add_parts(experiment: Experiment, design: Design) -> None:
 
 
 def _check(design: Design, *, exclude_pk: int | None) -> None:
-    reasons = [*_flaws_of_frame(design, exclude_pk), *_flaws_of_arms(design), *_flaws_of_metrics(design)]
+    reasons = [
+        *_flaws_of_frame(design, exclude_pk),
+        *_flaws_of_arms(design),
+        *_flaws_of_metrics(design),
+        *flaws_of_ramp(design.ramp, coverage=design.coverage),
+        *_flaws_of_requirements(design),
+    ]
     if reasons:
         raise InvalidDesign(reasons)
 
@@ -279,6 +311,31 @@ def _flaws_of_arms(design: Design) -> Iterator[Reason]:
         yield Reason("arms", _("There can be at most %(count)d arms.") % {"count": NO_ARM - 1})
     if any(not 0.0 <= arm.weight <= 1.0 for arm in design.arms):
         yield Reason("weight", _("The weight of an arm must lie between 0 and 1."))
+
+
+def _flaws_of_requirements(design: Design) -> Iterator[Reason]:
+    keys = [item.experiment_key for item in design.requires]
+    if len(set(keys)) < len(keys):
+        yield Reason("required_twice", _("An experiment can be required only once."))
+    for item in design.requires:
+        required = Experiment.objects.filter(key=item.experiment_key).first()
+        names = {"key": item.experiment_key, "arm": item.arm_key}
+        if required is None or not required.arms.filter(key=item.arm_key).exists():
+            yield Reason("required_unknown", _("There is no experiment “%(key)s” with an arm %(arm)s.") % names)
+        elif required.unit_type != design.unit_type:
+            yield Reason("required_unit", _("“%(key)s” randomizes another kind of unit.") % names)
+    if _reaches(design.key, set(keys)):
+        yield Reason("required_cycle", _("The experiments would require each other."))
+
+
+def _reaches(key: str, keys: set[str]) -> bool:
+    """Whether following prerequisites from `keys` leads to `key`."""
+    seen: set[str] = set()
+    while keys - seen:
+        seen |= keys
+        rows = Prerequisite.objects.filter(experiment__key__in=keys)
+        keys = set(rows.values_list("required__key", flat=True))
+    return key in seen
 
 
 def _flaws_of_metrics(design: Design) -> Iterator[Reason]:

@@ -22,6 +22,7 @@ from experiments.bucketing.allocation import WEIGHT_TOLERANCE
 from experiments.choices import TRANSITIONS, ExperimentStatus, TransitionRule
 from experiments.errors import CannotTransition, Reason, UnknownExperiment
 from experiments.models import Decision, Experiment, ExperimentMetric, Layer, Phase, PhaseArm
+from experiments.selectors.ramp import coverage_in_force, ramp_of
 from experiments.services.changes import record_change, touch
 from experiments.targeting.tree import decode, encode, parse
 
@@ -120,6 +121,7 @@ def open_phase(
     """Change weights, coverage or targeting of a running experiment from now on; what is None stays.
 
     The seed stays, units exposed before keep their arm, and the new regime applies to units first exposed after it.
+    What was left of the ramp ends with the old phase; to raise the coverage alone, extend the ramp instead.
     """
     experiment = get_experiment(experiment_key)
     live = experiment.status if experiment.status in (ExperimentStatus.RUNNING, ExperimentStatus.PAUSED) else None
@@ -129,7 +131,7 @@ def open_phase(
     current = experiment.phases.current().get()
     old = {row.arm.key: row for row in current.phase_arms.select_related("arm")}
     new = {key: row.weight for key, row in old.items()} if weights is None else dict(weights)
-    share = current.coverage if coverage is None else coverage
+    share = coverage_in_force(phase=current) if coverage is None else coverage
     reasons = list(
         _flaws_of_phase(current=current, at=at, weights=new, arms=set(old), coverage=share, targeting=targeting)
     )
@@ -201,6 +203,7 @@ def _frozen_plan(experiment: Experiment) -> dict[str, Any]:
         "planned_size": experiment.planned_size,
         "planned_days": experiment.planned_days,
         "coverage": phase.coverage,
+        "ramp": ramp_of(phase=phase),
         "targeting": phase.targeting,
         "weights": {
             row.arm.key: row.weight for row in phase.phase_arms.select_related("arm").order_by("arm__position")
@@ -303,6 +306,15 @@ def _check_layer(experiment: Experiment) -> Iterator[Reason]:
         yield Reason("layer_taken", _("“%(name)s” uses the same part of the layer.") % {"name": rival.name})
 
 
+def _check_prerequisites(experiment: Experiment) -> Iterator[Reason]:
+    for needed in experiment.prerequisites.select_related("required").order_by("pk"):
+        names = {"name": needed.required.name, "arm": needed.arm_key}
+        if needed.required.started_at is None:
+            yield Reason("required_draft", _("It requires “%(name)s”, which has not started.") % names)
+        elif not needed.required.arms.filter(key=needed.arm_key).exists():
+            yield Reason("required_arm", _("It requires the arm %(arm)s, which “%(name)s” does not have.") % names)
+
+
 GUARDS: dict[str, _Guard] = {
     "arms": _Guard(gettext_lazy("Two arms or more, one of them the control"), _check_arms),
     "weights": _Guard(gettext_lazy("The weights sum to 100 percent"), _check_weights),
@@ -311,4 +323,5 @@ GUARDS: dict[str, _Guard] = {
     "primary_metric": _Guard(gettext_lazy("A primary metric"), _check_primary_metric),
     "planned_size": _Guard(gettext_lazy("A planned size"), _check_planned_size),
     "layer": _Guard(gettext_lazy("Its part of the layer is free"), _check_layer),
+    "prerequisites": _Guard(gettext_lazy("The experiments it requires run"), _check_prerequisites),
 }

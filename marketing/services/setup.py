@@ -21,6 +21,7 @@ SCHEDULE: Final = (
     ("Drain the spool", "marketing.tasks.drain_spool", 1),
     ("Heartbeat", "marketing.tasks.heartbeat", 30),
     ("Refresh running experiments", "experiments.tasks.refresh_running_experiments", 300),
+    ("Raise the coverage of ramps that are due", "experiments.tasks.apply_ramps", 30),
     ("Send alerts and invitations", "experiments.tasks.send_alerts", 60),
     ("Send the weekly digest", "experiments.tasks.send_digests", 3_600),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),

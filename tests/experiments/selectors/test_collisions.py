@@ -33,7 +33,7 @@ def test_list_collisions__live_ones_outside_the_layer__most_shared_first() -> No
         (many.key, 10, 4),
         (few.key, 2, 1),
     ]
-    assert len(queries) == 3
+    assert len(queries) == 4
 
 
 def test_list_collisions__archived_or_unknown__none() -> None:

@@ -146,6 +146,7 @@ def test_checklist__finished_design__all_done() -> None:
         "primary_metric",
         "planned_size",
         "layer",
+        "prerequisites",
     ]
     assert all(item.is_done and not item.reasons for item in items)
 
