@@ -49,6 +49,9 @@ RETRY_BROKEN = 30.0
 MAX_PLANS = 1_000
 """Plans per process: strategies times their holders, not requests."""
 
+COLD_SECONDS = 2.0
+"""A new process' first reads may take so long, whatever the budget: an empty slate would be the alternative."""
+
 UNHURRIED = 3600.0
 """Seconds for callers without a budget."""
 
@@ -120,6 +123,7 @@ class _Entry(Generic[Kept]):
 _lock = threading.RLock()
 _plans: dict[tuple[str, str], _Entry[Plan]] = {}
 _catalogue: list[_Entry[Catalogue]] = []
+_first_asked: list[float] = []
 _models: dict[tuple[int, str], LoadedModel] = {}
 _broken: dict[tuple[int, str], tuple[float, RecommenderError]] = {}
 
@@ -129,6 +133,7 @@ def forget_snapshots() -> None:
     with _lock:
         _plans.clear()
         _catalogue.clear()
+        _first_asked.clear()
         _models.clear()
         _broken.clear()
 
@@ -201,6 +206,12 @@ def _load(served: ServedModel) -> LoadedModel:
     )
 
 
+def _cold_until() -> float:
+    if not _first_asked:
+        _first_asked.append(time.monotonic())
+    return _first_asked[0] + COLD_SECONDS
+
+
 def _current(
     entry: _Entry[Kept] | None,
     read: Callable[[], _Entry[Kept]],
@@ -215,6 +226,9 @@ def _current(
         if time.monotonic() - entry.checked < MAX_AGE:
             return entry.value
         entry.checked = time.monotonic()
+
+    else:
+        seconds = max(seconds, _cold_until() - time.monotonic())
 
     def refresh() -> Kept:
         fresh = read()
