@@ -67,7 +67,12 @@ class Facts(Protocol):
         """One or more rows per unit: `unit`, `arm` (key), `phase` (int64), `first_at` (int64)."""
 
     def events(
-        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+        self,
+        *,
+        event_types: Sequence[str],
+        properties: Sequence[str],
+        numbers: Sequence[str] = (),
+        units: ibis.Table | None = None,
     ) -> ibis.Table:
         """Rows of these types only: `unit`, `type` (string), `at`, `value` (int64).
 
@@ -77,7 +82,8 @@ class Facts(Protocol):
         not always the moment it happened, `happened_at` is a column too: what happened after the
         exposure is no covariate, and what happened after the analysis is not known to it. Each name
         in `properties` adds a string column `property_<name>`, each in `numbers` an int64 column
-        `number_<name>` in millionths; both are NULL where an event has no such text or number.
+        `number_<name>` in millionths; both are NULL where an event has no such text or number. With `units` (a table of
+        `unit`) only their events are read.
         """
 
     def population(self, *, at: int) -> ibis.Table:

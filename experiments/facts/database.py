@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from experiments.models import Arm, Experiment, Exposure, Phase
+from experiments.models import Arm, Experiment, Exposure, Phase, StaleUnit
 
 if TYPE_CHECKING:
     import ibis
@@ -50,10 +50,22 @@ class DatabaseFacts:
         return named.select(unit=mine.unit_id, arm=arm.key, phase=phase.number, first_at=mine.first_at)
 
     def events(
-        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+        self,
+        *,
+        event_types: Sequence[str],
+        properties: Sequence[str],
+        numbers: Sequence[str] = (),
+        units: ibis.Table | None = None,
     ) -> ibis.Table:
         """The events of these types: a subclass knows their table."""
         raise NotImplementedError
+
+    def stale_units(self, *, state_id: int, last: int) -> ibis.Table:
+        """The units of an experiment's state that are stale, up to that row: `unit` (string)."""
+        import ibis
+
+        stale = ibis.table({"id": "int64", "state_id": "int64", "unit": "string"}, name=StaleUnit._meta.db_table)
+        return stale.filter((stale.state_id == state_id) & (stale.id <= last)).select("unit").distinct()
 
     def population(self, *, at: int) -> ibis.Table:
         """Everybody known before `at`: a subclass knows who that is."""

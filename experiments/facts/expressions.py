@@ -96,19 +96,27 @@ def first_exposures(exposures: ibis.Table, *, until: int) -> ibis.Table:
     )
 
 
-def multi_arm_units(exposures: ibis.Table, *, until: int) -> ibis.Table:
-    """Units seen in two arms: per `arm`, `seen_n` units that this arm saw too, and `units_n`.
-
-    `units_n` counts each such unit once, in the alphabetically first of its arms, so that the sum
-    over arms is the number of units.
-    """
+def multi_arm_pairs(exposures: ibis.Table, *, until: int, units: ibis.Table | None = None) -> ibis.Table:
+    """Units seen in several arms: one row per `unit` and `arm`, in this order."""
+    exposures = _only(exposures, units)
     seen = exposures.filter(exposures.first_at < until)
-    pairs = seen.select("unit", "arm").distinct()
     first = first_exposures(exposures, until=until)
-    multi = first.filter(first.arm != first.last_arm).select("unit", first_arm=first.arm)
-    doubled = pairs.inner_join(multi, "unit").select(pairs.arm, multi.first_arm)
-    is_first = (doubled.arm == doubled.first_arm).ifelse(1, 0).cast("int64")
-    return doubled.group_by("arm").agg(seen_n=doubled.count(), units_n=is_first.sum()).order_by("arm")
+    several = first.filter(first.arm != first.last_arm).select("unit")
+    return seen.select("unit", "arm").distinct().inner_join(several, "unit").order_by("unit", "arm")
+
+
+def later_units(
+    facts: Facts, *, experiment_key: str, metrics: Sequence[PlannedMetric], until: int, units: ibis.Table | None = None
+) -> ibis.Table:
+    """Units for which something is stored that happens at or after `until`, and will count one day: `unit`."""
+    exposures = _only(facts.exposures(experiment_key=experiment_key), units)
+    later = exposures.filter(exposures.first_at >= until).select("unit")
+    types = tuple(sorted({name for metric in metrics for name in metric.definition.read_types}))
+    if types:
+        events = facts.events(event_types=types, properties=(), units=units)
+        moment = events.happened_at if "happened_at" in events.columns else events.at
+        later = later.union(events.filter((moment >= until) | (events.at >= until)).select("unit"))
+    return later.distinct()
 
 
 def clean_units(exposures: ibis.Table, *, until: int) -> ibis.Table:
@@ -130,13 +138,10 @@ def unit_totals(
     Columns: `unit`, `arm`, `phase`, `first_at` and per metric those of `PlannedMetric.columns`. Events and
     exposures at or after `until` do not count. With `units` (a table of `unit`) only these are computed.
     """
-    exposures = facts.exposures(experiment_key=experiment_key)
-    if units is not None:
-        exposures = exposures.semi_join(units, "unit")
-    clean = clean_units(exposures, until=until)
+    clean = clean_units(_only(facts.exposures(experiment_key=experiment_key), units), until=until)
     if not metrics:
         return clean.order_by("unit")
-    near = near_events(facts, clean, metrics=metrics, until=until)
+    near = near_events(facts, clean, metrics=metrics, until=until, units=units)
     sums, others = _outcomes(near, experiment_key=experiment_key, metrics=metrics)
     joined = clean
     relations = [] if not sums else [near.group_by("unit").agg(**sums)]
@@ -156,22 +161,28 @@ def event_values(
 
     For quantiles of events, whose clusters are the units.
     """
-    exposures = facts.exposures(experiment_key=experiment_key)
-    if units is not None:
-        exposures = exposures.semi_join(units, "unit")
-    near = near_events(facts, clean_units(exposures, until=until), metrics=[metric], until=until)
+    clean = clean_units(_only(facts.exposures(experiment_key=experiment_key), units), until=until)
+    near = near_events(facts, clean, metrics=[metric], until=until, units=units)
     part = metric.definition.numerator
     chosen = near.filter(parts.matches(near, part, experiment_key=experiment_key) & inside(near, metric))
     rows = chosen.select("unit", number=parts.number(chosen, part))
     return rows.filter(rows.number.notnull()).order_by("unit", "number")
 
 
-def near_events(facts: Facts, clean: ibis.Table, *, metrics: Sequence[PlannedMetric], until: int) -> ibis.Table:
+def near_events(
+    facts: Facts,
+    clean: ibis.Table,
+    *,
+    metrics: Sequence[PlannedMetric],
+    until: int,
+    units: ibis.Table | None = None,
+) -> ibis.Table:
     """The events of clean units between the longest look-back and the end of the longest window."""
     events = facts.events(
         event_types=tuple(sorted({name for metric in metrics for name in metric.definition.read_types})),
         properties=tuple(sorted({name for metric in metrics for name in metric.definition.properties})),
         numbers=tuple(sorted({name for metric in metrics for name in metric.definition.numbers})),
+        units=units,
     )
     if "happened_at" in events.columns:
         events = events.filter(events.happened_at < until)
@@ -180,6 +191,10 @@ def near_events(facts: Facts, clean: ibis.Table, *, metrics: Sequence[PlannedMet
     return events.inner_join(clean.select("unit", "first_at"), "unit").filter(
         lambda row: (row.at >= row.first_at - starts) & (row.at < row.first_at + ends) & (row.at < until)
     )
+
+
+def _only(rows: ibis.Table, units: ibis.Table | None) -> ibis.Table:
+    return rows if units is None else rows.filter(rows.unit.isin(units.unit))
 
 
 def inside(near: ibis.Table, metric: PlannedMetric) -> ibis.expr.types.BooleanValue:

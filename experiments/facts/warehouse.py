@@ -65,7 +65,12 @@ class WarehouseFacts:
         return ibis.table(EXPOSURE_SCHEMA, name="exposures")
 
     def events(
-        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+        self,
+        *,
+        event_types: Sequence[str],
+        properties: Sequence[str],
+        numbers: Sequence[str] = (),
+        units: ibis.Table | None = None,
     ) -> ibis.Table:
         """The events of these types; a data set keeps no properties."""
         import ibis
@@ -73,7 +78,8 @@ class WarehouseFacts:
         table = ibis.table(EVENT_SCHEMA, name="events")
         absent = {f"property_{name}": ibis.null("string") for name in properties}
         absent |= {f"number_{name}": ibis.null("int64") for name in numbers}
-        return table.filter(table.type.isin(event_types)).mutate(**absent)
+        found = table.filter(table.type.isin(event_types)).mutate(**absent)
+        return found if units is None else found.filter(found.unit.isin(units.unit))
 
     def population(self, *, at: int) -> ibis.Table:
         """Whoever had an event or an exposure before `at`."""

@@ -16,6 +16,7 @@ from experiments.models.metric import ExperimentMetric, Metric
 from experiments.models.prerequisite import Prerequisite
 from experiments.models.ramp import RampStep
 from experiments.models.snapshot import Look, Refresh, Snapshot
+from experiments.models.state import DirtyUnit, FactsState, StaleUnit
 
 __all__ = [
     "Alert",
@@ -25,9 +26,11 @@ __all__ = [
     "ChangeLog",
     "Decision",
     "DigestSubscription",
+    "DirtyUnit",
     "Experiment",
     "ExperimentMetric",
     "Exposure",
+    "FactsState",
     "FrozenUnit",
     "Holdout",
     "Layer",
@@ -41,4 +44,5 @@ __all__ = [
     "Recipient",
     "Refresh",
     "Snapshot",
+    "StaleUnit",
 ]

@@ -10,6 +10,8 @@ from experiments.querysets import ExposureQuerySet
 
 UNIT_ID_LENGTH = 200
 SOURCE_LENGTH = 64
+FACTS_UNIT_TYPE = "profile"
+"""The unit type whose ids are the units of the facts; others lead to one of these."""
 
 
 class Exposure(models.Model):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 
@@ -11,35 +12,25 @@ from django.conf import settings
 
 from experiments.facts.expressions import PlannedMetric
 from experiments.models import Arm, Experiment, ExperimentMetric, Look, PhaseArm
-from experiments.ports import decode_definition
-from experiments.reports import (
-    AlwaysValid,
-    ArmReport,
-    ArmTotals,
-    ComparisonReport,
-    ExperimentReport,
-    MetricReport,
-    PlanReport,
-    SeriesPoint,
-)
-from experiments.services.analysis_plan import AnalysisPlan, decode_plan
-from experiments.services.estimation import Cells, build_cells, compare_adjusted_arms, compare_arms
+from experiments.ports import Facts, decode_definition
+from experiments.reports import ArmReport, Breakdown, ExperimentReport, MetricReport, Novelty, PlanReport
+from experiments.services.aggregates_file import Inputs, encode_inputs
+from experiments.services.analysis_plan import decode_plan
+from experiments.services.analysis_run import Run
+from experiments.services.breakdowns import break_down
 from experiments.services.exposure import microseconds
-from experiments.services.facts import load_facts
+from experiments.services.facts import load_facts, watermark_of
+from experiments.services.freezing import with_frozen
 from experiments.services.health import Traffic, check_health
-from experiments.services.looks import (
-    LookPlan,
-    LookValues,
-    events_needed,
-    report_looks,
-    single_look,
-    take_looks,
-)
-from experiments.services.scalars import incremental, scalar_estimate
+from experiments.services.looks import LookValues
+from experiments.services.metric_reports import measure, report_metric
+from experiments.services.novelty import novelty_by_arm
+from experiments.services.signs import read_signs
+from experiments.services.state import update_totals
 from experiments.services.totals import UnitTotals, ended_days, exposed_by_day, load_totals
-from experiments.services.verdict import Frame, Progress, judge, judge_guardrail
+from experiments.services.verdict import Progress, judge
 
-ENGINE_VERSION: Final = "1"
+ENGINE_VERSION: Final = "2"
 SECONDS_IN_A_DAY: Final = 86_400
 
 
@@ -52,97 +43,101 @@ class Analysis:
     fingerprint: str
     sql: str
     row_counts: dict[str, int]
+    watermark: dict[str, int] = field(default_factory=dict)
+    timings: dict[str, int] = field(default_factory=dict)
+    aggregates: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Everything one run works with."""
+def analyze(*, experiment: Experiment, at: datetime, is_incremental: bool = False) -> Analysis:
+    """Analyze an experiment as of `at`; no result is written.
 
-    experiment: Experiment
-    plan: AnalysisPlan
-    arms: tuple[Arm, ...]
-    control: int
-    weights: dict[tuple[int, str], float]
-    phases: tuple[int, ...]
-    uses: tuple[ExperimentMetric, ...]
-    metrics: tuple[PlannedMetric, ...]
-    totals: UnitTotals
-    days: list[date]
-    day_ends: list[int]
-    until: int
-    stored: dict[tuple[str, str], list[LookValues]]
-
-
-def analyze(*, experiment: Experiment, at: datetime) -> Analysis:
-    """Analyze an experiment as of `at`; nothing is written.
-
-    Looks that were stored before are taken as they are; only days without one are computed.
+    Looks that were stored before are taken as they are; only days without one are computed. With `is_incremental` the
+    totals of units without news are those of the last time (`services.state`).
     """
-    run = _prepare(experiment, at)
-    health = check_health(
-        traffic=_traffic(run),
-        experiment=experiment,
-        at=at,
-        silent_metrics=_silent_metrics(run),
-    )
+    clock = _Clock()
+    facts = load_facts(experiment=experiment)
+    watermark = watermark_of(facts)
+    run = _prepare(experiment, at, facts=facts, is_incremental=is_incremental)
+    clock.lap("facts")
+    inputs = _inputs(run)
+    clock.lap("aggregates")
+    novelty: dict[str, Novelty] = {}
+    breakdowns: tuple[Breakdown, ...] = ()
+    if run.primary is not None and not run.plan.is_single_look:
+        novelty = novelty_by_arm(run, run.primary, facts=facts)
+        breakdowns = break_down(run, inputs.measured[run.primary], run.primary, facts=facts)
+    clock.lap("details")
     new_looks: list[LookValues] = []
-    metrics = tuple(_metric_report(run, index, new_looks) for index in range(len(run.metrics)))
-    plan = _plan_report(run, metrics, at)
+    report = conclude(run, inputs, at=at, new_looks=new_looks, novelty=novelty, breakdowns=breakdowns)
+    clock.lap("statistics")
+    return Analysis(
+        report=report,
+        new_looks=tuple(new_looks),
+        fingerprint=run.totals.fingerprint,
+        sql=run.totals.sql,
+        row_counts={
+            "units": run.totals.units_n,
+            "multi_arm_units": run.totals.multi_arm_n,
+            "frozen_units": run.totals.frozen_n,
+        },
+        watermark=watermark,
+        timings=clock.laps,
+        aggregates=encode_inputs(inputs, days=run.days),
+    )
+
+
+def conclude(
+    run: Run,
+    inputs: Inputs,
+    *,
+    at: datetime,
+    new_looks: list[LookValues],
+    novelty: Mapping[str, Novelty],
+    breakdowns: tuple[Breakdown, ...],
+) -> ExperimentReport:
+    """The report from sufficient statistics: what a replay can do again when the events are gone."""
+    experiment = run.experiment
+    health = check_health(
+        traffic=inputs.traffic, experiment=experiment, at=at, silent_metrics=inputs.silent_metrics, signs=inputs.signs
+    )
+    metrics = tuple(
+        report_metric(run, index, inputs.measured[index], new_looks=new_looks, novelty=novelty)
+        for index in range(len(run.metrics))
+    )
+    plan = _plan_report(run, inputs, metrics, at)
     progress = Progress(
         units=plan.mature_n,
         planned_units=experiment.planned_size,
         days=int(plan.days_running or 0),
         has_ended=experiment.stopped_at is not None and plan.mature_n >= plan.exposed_n,
     )
-    report = ExperimentReport(
+    return ExperimentReport(
         experiment=experiment.key,
         name=experiment.name,
         at=at.isoformat(),
         currency=settings.REPORTING_CURRENCY,
-        arms=_arm_reports(run),
+        arms=_arm_reports(run, inputs.traffic),
         health=health,
         metrics=metrics,
-        verdict=judge(experiment=experiment, metrics=metrics, health=health, frame=_frame(run), progress=progress),
+        verdict=judge(experiment=experiment, metrics=metrics, health=health, frame=run.frame, progress=progress),
         plan=plan,
         is_single_look=run.plan.is_single_look,
-    )
-    return Analysis(
-        report=report,
-        new_looks=tuple(new_looks),
-        fingerprint=run.totals.fingerprint,
-        sql=run.totals.sql,
-        row_counts={"units": run.totals.units_n, "multi_arm_units": run.totals.multi_arm_n},
+        breakdowns=breakdowns,
     )
 
 
-def _prepare(experiment: Experiment, at: datetime) -> _Run:
+def prepare_run(experiment: Experiment, at: datetime, *, totals: UnitTotals, days: list[date] | None = None) -> Run:
+    """A run over totals that were loaded already; `days` are the ended days where the totals cannot tell them."""
     plan = decode_plan(experiment.plan)
-    arms = tuple(experiment.arms.order_by("position"))
-    uses = tuple(experiment.metrics.select_related("metric").order_by("pk"))
-    metrics = tuple(_planned(index, use) for index, use in enumerate(uses))
-    weights = {
-        (number, key): weight
-        for number, key, weight in PhaseArm.objects.filter(phase__experiment=experiment).values_list(
-            "phase__number", "arm__key", "weight"
-        )
-    }
-    phases = tuple(sorted({number for number, _ in weights}))
+    arms, phases, weights = _design(experiment)
+    uses, metrics = planned_metrics(experiment)
     until = microseconds(at)
-    totals = load_totals(
-        facts=load_facts(experiment=experiment),
-        experiment_key=experiment.key,
-        metrics=metrics,
-        arms=[arm.key for arm in arms],
-        phases=phases,
-        until=until,
-    )
-    days: list[date] = []
     ends: list[int] = []
     if totals.units_n and not plan.is_single_look:
         days, ends = ended_days(
             first_at=int(totals.first_at.min()), until=until, time_zone=settings.REPORTING_TIME_ZONE
         )
-    return _Run(
+    return Run(
         experiment=experiment,
         plan=plan,
         arms=arms,
@@ -152,21 +147,73 @@ def _prepare(experiment: Experiment, at: datetime) -> _Run:
         uses=uses,
         metrics=metrics,
         totals=totals,
-        days=days,
+        days=days or [],
         day_ends=ends,
         until=until,
         stored=_stored_looks(experiment),
     )
 
 
-def _frame(run: _Run) -> Frame:
-    return Frame(
-        alpha=run.experiment.alpha,
-        mde=run.experiment.mde,
-        scale=run.plan.scale,
-        rules=run.plan.rules,
-        is_single_look=run.plan.is_single_look,
+def planned_metrics(experiment: Experiment) -> tuple[tuple[ExperimentMetric, ...], tuple[PlannedMetric, ...]]:
+    """The metrics of an experiment in their order, with the windows that it gives them."""
+    uses = tuple(experiment.metrics.select_related("metric").order_by("pk"))
+    return uses, tuple(_planned(index, use) for index, use in enumerate(uses))
+
+
+def _prepare(experiment: Experiment, at: datetime, *, facts: Facts, is_incremental: bool) -> Run:
+    arms, phases, _ = _design(experiment)
+    _, metrics = planned_metrics(experiment)
+    read = update_totals if is_incremental else load_totals
+    totals = read(
+        facts=facts,
+        experiment=experiment,
+        metrics=metrics,
+        arms=[arm.key for arm in arms],
+        phases=phases,
+        until=microseconds(at),
     )
+    totals = with_frozen(
+        totals,
+        experiment=experiment,
+        metrics=metrics,
+        arms=[arm.key for arm in arms],
+        phases=phases,
+        until=microseconds(at),
+    )
+    return prepare_run(experiment, at, totals=totals)
+
+
+def _design(experiment: Experiment) -> tuple[tuple[Arm, ...], tuple[int, ...], dict[tuple[int, str], float]]:
+    weights = {
+        (number, key): weight
+        for number, key, weight in PhaseArm.objects.filter(phase__experiment=experiment).values_list(
+            "phase__number", "arm__key", "weight"
+        )
+    }
+    arms = tuple(experiment.arms.order_by("position"))
+    return arms, tuple(sorted({number for number, _ in weights})), weights
+
+
+def _inputs(run: Run) -> Inputs:
+    return Inputs(
+        measured=tuple(measure(run, index) for index in range(len(run.metrics))),
+        traffic=_traffic(run),
+        silent_metrics=tuple(_silent_metrics(run)),
+        signs=read_signs(run),
+    )
+
+
+class _Clock:
+    """Milliseconds between the steps of a run, by the process's own clock."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, int] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = round((now - self._last) * 1000)
+        self._last = now
 
 
 def _planned(index: int, use: ExperimentMetric) -> PlannedMetric:
@@ -199,128 +246,7 @@ def _stored_looks(experiment: Experiment) -> dict[tuple[str, str], list[LookValu
     return found
 
 
-def _metric_report(run: _Run, index: int, new_looks: list[LookValues]) -> MetricReport:
-    use, metric = run.uses[index], run.metrics[index]
-    cells = build_cells(
-        totals=run.totals,
-        columns=run.totals.metrics[index],
-        metric=metric,
-        shape=_shape(run),
-        day_ends=run.day_ends,
-        until=run.until,
-    )
-    is_adjusted = cells.has_covariate and run.plan.covariates
-    covariates = metric.definition.covariate_event_types or (f"{metric.key}",)
-    return MetricReport(
-        key=metric.key,
-        name=use.metric.name,
-        role=use.role,  # type: ignore[arg-type]  # a TextChoices column holds one of the roles
-        kind=use.metric.kind,  # type: ignore[arg-type]  # a TextChoices column holds one of the kinds
-        direction=use.metric.direction,  # type: ignore[arg-type]  # a TextChoices column holds up or down
-        unit=use.metric.unit,  # type: ignore[arg-type]  # a TextChoices column holds one of the units
-        window_hours=metric.definition.window_hours,
-        arms=_arm_totals(run, cells, metric),
-        comparisons=tuple(
-            _comparison(run, cells, index=index, arm=arm, is_adjusted=is_adjusted, new_looks=new_looks)
-            for arm in range(len(run.arms))
-            if arm != run.control
-        ),
-        covariates=tuple(name.removeprefix("covariate:") for name in covariates) if is_adjusted else (),
-    )
-
-
-def _comparison(
-    run: _Run, cells: Cells, *, index: int, arm: int, is_adjusted: bool, new_looks: list[LookValues]
-) -> ComparisonReport:
-    use, key = run.uses[index], run.arms[arm].key
-    kind, alpha = use.metric.kind, run.experiment.alpha
-    mature = cells.mature()
-    # Files of finished experiments keep the documented convention, unpooled z, at any count.
-    use_exact = not run.plan.is_single_look
-    found_raw = compare_arms(mature, control=run.control, arm=arm, kind=kind, alpha=alpha, use_exact=use_exact)
-    raw = scalar_estimate(found_raw)
-    adjusted = None
-    if is_adjusted:
-        found = compare_adjusted_arms(mature, control=run.control, arm=arm, alpha=alpha)
-        adjusted = scalar_estimate(found.comparison, variance_saved=found.variance_saved)
-    always, series = _always_valid(run, cells, index=index, arm=arm, is_adjusted=is_adjusted, new_looks=new_looks)
-    counts = mature.aggregates.count.sum(axis=0)
-    deciding = adjusted or raw
-    gain, gain_ci = incremental(deciding, always, units=int(counts[arm]), is_single_look=run.plan.is_single_look)
-    return ComparisonReport(
-        arm=key,
-        control=run.arms[run.control].key,
-        n_control=int(counts[run.control]),
-        n_arm=int(counts[arm]),
-        raw=raw,
-        adjusted=adjusted,
-        always_valid=always,
-        guardrail=judge_guardrail(
-            use=use, arm=run.arms[arm].name, estimate=deciding, always_valid=always, frame=_frame(run)
-        ),
-        incremental=gain,
-        incremental_ci=gain_ci,
-        true_lift=_true_lift(run.experiment, use.metric.key, key),
-        series=series,
-    )
-
-
-def _always_valid(
-    run: _Run, cells: Cells, *, index: int, arm: int, is_adjusted: bool, new_looks: list[LookValues]
-) -> tuple[AlwaysValid, tuple[SeriesPoint, ...]]:
-    if run.plan.is_single_look:
-        return single_look(), ()
-    names = (run.metrics[index].key, run.arms[arm].key)
-    plan = LookPlan(
-        alpha=run.experiment.alpha,
-        planned_units=_planned_units(run, arm),
-        scale=run.plan.scale,
-        kind=run.uses[index].metric.kind,
-    )
-    # A replay of an old snapshot must not see the looks of later days.
-    stored = [look for look in run.stored.get(names, []) if run.days and look.day <= run.days[-1]]
-    seen = {look.day for look in stored}
-    taken = take_looks(
-        cells=cells, control=run.control, arm=arm, plan=plan, days=run.days, names=names, adjusted=is_adjusted
-    )
-    fresh = [look for look in taken if look.day not in seen and not (seen and look.day < max(seen))]
-    new_looks.extend(fresh)
-    events = events_needed(cells.mature(), control=run.control, arm=arm, plan=plan)
-    return report_looks([*stored, *fresh], plan=plan, events=events)
-
-
-def _planned_units(run: _Run, arm: int) -> float | None:
-    """N* of a pair: its share of the planned size by the first phase's weights, frozen like these."""
-    if not run.experiment.planned_size:
-        return None
-    first = run.phases[0]
-    pair = sum(run.weights[(first, run.arms[index].key)] for index in (run.control, arm))
-    total = sum(weight for (phase, _), weight in run.weights.items() if phase == first)
-    return max(1.0, run.experiment.planned_size * pair / total)
-
-
-def _arm_totals(run: _Run, cells: Cells, metric: PlannedMetric) -> tuple[ArmTotals, ...]:
-    mature = cells.mature()
-    means = mature.aggregates.total(axis=0).mean("y")
-    scale = metric.definition.scale
-    exposed = cells.aggregates.count.sum(axis=(0, 2))
-    closed = mature.aggregates.count.sum(axis=0)
-    return tuple(
-        ArmTotals(
-            arm=arm.key,
-            exposed_n=int(exposed[index]),
-            mature_n=int(closed[index]),
-            value=float(means[index]) if closed[index] else None,
-            total=int(mature.sums[:, index].sum()) / scale,
-            nonzero_n=int(mature.nonzero[:, index].sum()),
-            total_so_far=int(cells.sums[:, index].sum()) / scale,
-            nonzero_so_far_n=int(cells.nonzero[:, index].sum()),
-        )
-        for index, arm in enumerate(run.arms)
-    )
-
-
-def _traffic(run: _Run) -> Traffic:
+def _traffic(run: Run) -> Traffic:
     observed = {
         (phase, arm.key): int(((run.totals.phase == place) & (run.totals.arm == index)).sum())
         for place, phase in enumerate(run.phases)
@@ -336,21 +262,17 @@ def _traffic(run: _Run) -> Traffic:
         last_exposure_at=int(run.totals.first_at.max()) if run.totals.units_n else None,
         by_day=None
         if run.plan.is_single_look
-        else exposed_by_day(run.totals, shape=_shape(run), day_ends=run.day_ends),
+        else exposed_by_day(run.totals, shape=run.shape, day_ends=run.day_ends),
     )
 
 
-def _shape(run: _Run) -> tuple[int, int]:
-    return len(run.phases), len(run.arms)
-
-
-def _silent_metrics(run: _Run) -> list[str]:
+def _silent_metrics(run: Run) -> list[str]:
     """Metrics for which not one event has arrived."""
     pairs = zip(run.uses, run.totals.metrics, strict=True)
     return [use.metric.name for use, columns in pairs if not columns.totals.any()]
 
 
-def _arm_reports(run: _Run) -> tuple[ArmReport, ...]:
+def _arm_reports(run: Run, traffic: Traffic) -> tuple[ArmReport, ...]:
     last = run.phases[-1]
     return tuple(
         ArmReport(
@@ -358,14 +280,14 @@ def _arm_reports(run: _Run) -> tuple[ArmReport, ...]:
             name=arm.name,
             is_control=arm.is_control,
             weight=run.weights.get((last, arm.key), 0.0),
-            exposed_n=int((run.totals.arm == index).sum()),
-            multi_arm_n=run.totals.multi_arm.get(arm.key, 0),
+            exposed_n=sum(traffic.observed[(phase, arm.key)] for phase in run.phases),
+            multi_arm_n=traffic.multi_arm.get(arm.key, 0),
         )
-        for index, arm in enumerate(run.arms)
+        for arm in run.arms
     )
 
 
-def _plan_report(run: _Run, metrics: Sequence[MetricReport], at: datetime) -> PlanReport:
+def _plan_report(run: Run, inputs: Inputs, metrics: Sequence[MetricReport], at: datetime) -> PlanReport:
     experiment = run.experiment
     primary = next((metric for metric in metrics if metric.role == "primary"), None)
     ended_at = min(experiment.stopped_at or at, at)
@@ -379,14 +301,11 @@ def _plan_report(run: _Run, metrics: Sequence[MetricReport], at: datetime) -> Pl
         planned_size=experiment.planned_size,
         planned_days=experiment.planned_days,
         days_running=days,
-        exposed_n=run.totals.units_n,
+        exposed_n=inputs.traffic.units_n,
         mature_n=sum(arm.mature_n for arm in primary.arms) if primary else 0,
         covariates=run.plan.covariates,
+        scale=run.plan.scale,
+        rules=run.plan.rules,
+        dimensions=tuple(one.name for one in run.plan.dimensions),
+        frozen_n=inputs.traffic.frozen_n,
     )
-
-
-def _true_lift(experiment: Experiment, metric_key: str, arm_key: str) -> float | None:
-    """The generator's truth of a demo experiment, only ever shown beside the estimate."""
-    lifts = (experiment.demo_truth or {}).get("lifts", {})
-    value = lifts.get(metric_key, {}).get(arm_key)
-    return None if value is None else float(value)

@@ -14,7 +14,8 @@ from django.db.models import F
 
 from experiments.choices import ExperimentStatus
 from experiments.models import Arm, Experiment, Exposure
-from experiments.models.exposure import SOURCE_LENGTH, UNIT_ID_LENGTH
+from experiments.models.exposure import FACTS_UNIT_TYPE, SOURCE_LENGTH, UNIT_ID_LENGTH
+from experiments.services.dirty import mark_dirty
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BATCH = 1_000
@@ -99,6 +100,8 @@ def record_many(*, rows: Iterable[ExposureRow]) -> RecordResult:
     ordered = sorted(earliest)
     for start in range(0, len(ordered), _BATCH):
         _upsert([(key, earliest[key]) for key in ordered[start : start + _BATCH]])
+    # Under other names than the facts' a unit is marked by whoever knows which of them it is.
+    mark_dirty(units=[unit_id for _, _, unit_type, unit_id, _ in ordered if unit_type == FACTS_UNIT_TYPE])
     return RecordResult(accepted=len(listed) - len(rejected), rejected=tuple(rejected))
 
 

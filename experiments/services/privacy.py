@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from django.db.models import QuerySet
+
 from experiments.models import Exposure
+from experiments.models.exposure import FACTS_UNIT_TYPE
+from experiments.services.dirty import drop_states, mark_dirty
 
 BATCH: Final = 1_000
 """Units per statement, far below SQLite's limit of parameters."""
@@ -17,8 +21,7 @@ BATCH: Final = 1_000
 
 def forget(*, unit_type: str, unit_id: str) -> int:
     """Delete every exposure of a unit; return how many there were."""
-    deleted, _ = Exposure.objects.of_unit(unit_type=unit_type, unit_id=unit_id).delete()
-    return deleted
+    return _forget(Exposure.objects.of_unit(unit_type=unit_type, unit_id=unit_id))
 
 
 def forget_many(*, unit_type: str, unit_ids: Sequence[str]) -> int:
@@ -26,8 +29,15 @@ def forget_many(*, unit_type: str, unit_ids: Sequence[str]) -> int:
     deleted = 0
     for begin in range(0, len(unit_ids), BATCH):
         rows = Exposure.objects.filter(unit_type=unit_type, unit_id__in=unit_ids[begin : begin + BATCH])
-        deleted += rows.delete()[0]
+        deleted += _forget(rows)
     return deleted
+
+
+def _forget(rows: QuerySet[Exposure]) -> int:
+    """Delete exposures, and what was computed from them at once; the next refresh computes it without them."""
+    mark_dirty(units=rows.filter(unit_type=FACTS_UNIT_TYPE).values_list("unit_id", flat=True))
+    drop_states(experiment_ids=list(rows.order_by().values_list("experiment", flat=True).distinct()))
+    return rows.delete()[0]
 
 
 def export(*, unit_type: str, unit_id: str) -> list[dict[str, Any]]:

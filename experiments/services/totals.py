@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from experiments.facts.expressions import PlannedMetric, event_values, multi_arm_units, unit_totals
+from experiments.facts.expressions import PlannedMetric, event_values, multi_arm_pairs, unit_totals
+from experiments.models import Experiment
 from experiments.ports import Facts
 from experiments.services.exposure import microseconds
 
@@ -65,17 +67,18 @@ class UnitTotals:
 def load_totals(
     *,
     facts: Facts,
-    experiment_key: str,
+    experiment: Experiment,
     metrics: Sequence[PlannedMetric],
     arms: Sequence[str],
     phases: Sequence[int],
     until: int,
 ) -> UnitTotals:
     """Run the one expression on the facts; everything before `until` (µs, exclusive) counts."""
+    experiment_key = experiment.key
     expression = unit_totals(facts, experiment_key=experiment_key, metrics=metrics, until=until)
     return build_totals(
         units=facts.execute(expression),
-        doubled=facts.execute(multi_arm_units(facts.exposures(experiment_key=experiment_key), until=until)),
+        pairs=facts.execute(multi_arm_pairs(facts.exposures(experiment_key=experiment_key), until=until)),
         values={
             metric.key: facts.execute(event_values(facts, experiment_key=experiment_key, metric=metric, until=until))
             for metric in metrics
@@ -91,21 +94,24 @@ def load_totals(
 def build_totals(
     *,
     units: pa.Table,
-    doubled: pa.Table,
+    pairs: pa.Table,
     values: Mapping[str, pa.Table],
     metrics: Sequence[PlannedMetric],
     arms: Sequence[str],
     phases: Sequence[int],
     sql: str,
 ) -> UnitTotals:
-    """The columns from the rows of the expressions, `values` by the metric's key."""
+    """The columns from the rows of the expressions, `values` by the metric's key.
+
+    `pairs` are the units left out because several arms saw them, once for each of these arms.
+    """
     return UnitTotals(
         arm=_positions(units.column("arm"), arms),
         phase=_positions(units.column("phase"), phases),
         first_at=_integers(units.column("first_at")),
         metrics=tuple(_metric_columns(units, metric, values.get(metric.key)) for metric in metrics),
-        multi_arm=dict(zip(doubled.column("arm").to_pylist(), doubled.column("seen_n").to_pylist(), strict=True)),
-        multi_arm_n=sum(doubled.column("units_n").to_pylist()),
+        multi_arm=dict(Counter(pairs.column("arm").to_pylist())),
+        multi_arm_n=len(set(pairs.column("unit").to_pylist())),
         fingerprint=_fingerprint([units, *values.values()]),
         sql=sql,
     )

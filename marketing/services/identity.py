@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from experiments.services.dirty import mark_dirty
 from marketing.choices import MembershipCause, MergeReason
 from marketing.errors import CannotMerge
 from marketing.models import (
@@ -54,6 +55,7 @@ def merge(*, winner_id: int, loser_id: int, reason: MergeReason, at: datetime) -
     ProfileAlias.objects.create(loser=loser, winner=winner, from_at=at)
     Profile.objects.filter(pk=loser.pk).update(merged_into=winner)
     refresh_marketing_ok(profile_ids=[winner.pk])
+    mark_dirty(units=[str(winner.pk), str(loser.pk)])
     return Merge.objects.create(winner=winner, loser=loser, reason=reason, at=at, moved=moved)
 
 
@@ -78,6 +80,7 @@ def undo_merge(*, merge_id: int, at: datetime) -> None:
     _restore_blanks(winner, moved["filled"])
     rebuild_summaries(profile_ids=[winner.pk, loser.pk])
     refresh_marketing_ok(profile_ids=[winner.pk, loser.pk])
+    mark_dirty(units=[str(winner.pk), str(loser.pk)])
     row.undone_at = at
     row.save(update_fields=["undone_at"])
 
@@ -94,6 +97,7 @@ def split_identity(*, identity_id: int, at: datetime) -> Profile:
     Identity.objects.filter(pk=identity.pk).update(profile_id=new_id)
     Event.objects.filter(profile=old_id, identity=identity).update(profile_id=new_id)
     rebuild_summaries(profile_ids=[old_id, new_id])
+    mark_dirty(units=[str(old_id), str(new_id)])
     return Profile.objects.get(pk=new_id)
 
 

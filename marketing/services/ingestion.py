@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.db import transaction
 
 from experiments.selectors import unit_types
+from experiments.services.dirty import mark_dirty
 from experiments.services.exposure import ExposureRow, record_many
 from marketing.choices import IdentityKind
 from marketing.models import DeadLetter, Event, EventType, Source
@@ -184,6 +185,7 @@ def _store_events(good: Sequence[tuple[int, Message]], batch: _Batch) -> None:
     result.duplicates += len(rows) - len(new)
     result.accepted += len(new)
     # Columns 3, 4, 5 and 7 of a row are profile, type, moment and value.
+    mark_dirty(units={str(row[3]) for key, row in rows.items() if key in new})
     facts: list[Fact] = [(row[3], row[4], row[5], row[7]) for key, row in rows.items() if key in new]
     if facts:
         add_facts(facts=facts, order_type=batch.types.get(ORDER_EVENT), refund_type=batch.types.get(REFUND_EVENT))

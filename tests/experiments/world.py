@@ -12,6 +12,7 @@ from django.db import connection
 
 from experiments.models import Arm, Experiment, Exposure
 from experiments.ports import MICRO
+from experiments.services.dirty import mark_dirty
 from experiments.services.exposure import microseconds
 from tests.experiments.facts.sources import EVENT_TABLE
 from tests.factories.experiments import STARTED, make_experiment
@@ -53,6 +54,7 @@ def add_order(unit: int, at: datetime, *, value: int = 50 * MICRO) -> None:
             f"INSERT INTO {EVENT_TABLE} VALUES (%s, %s, %s, %s, NULL)",
             [unit, "Order Completed", microseconds(at), value],
         )
+    mark_dirty(units=[str(unit)])
 
 
 def _orders(experiment: Experiment, shop: Shop) -> Iterator[tuple[int, str, int, int, None]]:

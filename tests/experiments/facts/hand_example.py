@@ -96,4 +96,4 @@ EXPECTED = [
     (10, "treatment", 1, T, 0, 0, 0, 0, 2),
     (11, "control", 1, T, 1, 0, 0, 0, 0),
 ]
-MULTI_ARM = [("control", 1, 1), ("treatment", 1, 0)]
+MULTI_ARM = [(5, "control"), (5, "treatment")]

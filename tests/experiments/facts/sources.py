@@ -26,8 +26,17 @@ class TableFacts(DatabaseFacts):
         rows = super().exposures(experiment_key=experiment_key)
         return rows.mutate(unit=rows.unit.cast("int64"))
 
+    def stale_units(self, *, state_id: int, last: int) -> ibis.Table:
+        units = super().stale_units(state_id=state_id, last=last)
+        return units.mutate(unit=units.unit.cast("int64"))
+
     def events(
-        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+        self,
+        *,
+        event_types: Sequence[str],
+        properties: Sequence[str],
+        numbers: Sequence[str] = (),
+        units: ibis.Table | None = None,
     ) -> ibis.Table:
         import ibis
 
@@ -35,7 +44,8 @@ class TableFacts(DatabaseFacts):
             {"unit": "int64", "type": "string", "at": "int64", "value": "int64", "property_experiment": "string"},
             name=EVENT_TABLE,
         )
-        return table.filter(table.type.isin(event_types))
+        found = table.filter(table.type.isin(event_types))
+        return found if units is None else found.filter(found.unit.isin(units.unit))
 
 
 def store_hand_example() -> None:

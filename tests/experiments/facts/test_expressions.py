@@ -14,7 +14,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from experiments.facts.database import DatabaseFacts
-from experiments.facts.expressions import multi_arm_units, unit_totals
+from experiments.facts.expressions import multi_arm_pairs, unit_totals
 from experiments.facts.warehouse import WarehouseFacts, dataset_folder, remove_dataset, write_dataset
 from experiments.ports import Facts
 from tests.experiments.facts.hand_example import EXPECTED, KEY, METRICS, MULTI_ARM, UNTIL, T
@@ -86,11 +86,9 @@ def test_unit_totals__covariate_of_other_events__sums_their_values(database_fact
 
 
 @pytest.mark.parametrize("source", ["database_facts", "warehouse_facts"])
-def test_multi_arm_units__hand_example__counted_in_each_arm_and_once(
-    source: str, request: pytest.FixtureRequest
-) -> None:
+def test_multi_arm_pairs__hand_example__one_row_for_each_arm(source: str, request: pytest.FixtureRequest) -> None:
     facts = request.getfixturevalue(source)
-    expression = multi_arm_units(facts.exposures(experiment_key=KEY), until=UNTIL)
+    expression = multi_arm_pairs(facts.exposures(experiment_key=KEY), until=UNTIL)
     assert rows(facts, expression) == MULTI_ARM
 
 

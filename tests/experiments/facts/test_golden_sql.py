@@ -13,7 +13,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from experiments.facts.expressions import multi_arm_units, unit_totals
+from experiments.facts.expressions import multi_arm_pairs, unit_totals
 from tests.experiments.facts.hand_example import KEY, METRICS, UNTIL
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,11 +27,17 @@ class TwoTables:
         return ibis.table({"unit": "int64", "arm": "string", "phase": "int64", "first_at": "int64"}, name="exposures")
 
     def events(
-        self, *, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str] = ()
+        self,
+        *,
+        event_types: Sequence[str],
+        properties: Sequence[str],
+        numbers: Sequence[str] = (),
+        units: ibis.Table | None = None,
     ) -> ibis.Table:
         columns = {"unit": "int64", "type": "string", "at": "int64", "value": "int64"}
         table = ibis.table({**columns, **{f"property_{name}": "string" for name in properties}}, name="events")
-        return table.filter(table.type.isin(event_types))
+        found = table.filter(table.type.isin(event_types))
+        return found if units is None else found.filter(found.unit.isin(units.unit))
 
     def compile(self, expression: ibis.Table) -> str:
         raise NotImplementedError
@@ -45,7 +51,7 @@ def test_sql__dialect__is_the_one_that_was_looked_at(dialect: str) -> None:
     facts = TwoTables()
     expressions = (
         unit_totals(facts, experiment_key=KEY, metrics=METRICS, until=UNTIL),
-        multi_arm_units(facts.exposures(experiment_key=KEY), until=UNTIL),
+        multi_arm_pairs(facts.exposures(experiment_key=KEY), until=UNTIL),
     )
     sql = ";\n\n".join(str(ibis.to_sql(expression, dialect=dialect)) for expression in expressions) + ";\n"
     path = GOLDEN / f"{dialect}.sql"

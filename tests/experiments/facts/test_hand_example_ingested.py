@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiments.facts.expressions import PlannedMetric, multi_arm_units, unit_totals
+from experiments.facts.expressions import PlannedMetric, multi_arm_pairs, unit_totals
 from experiments.ports import MICRO
 from experiments.services.exposure import ExposureRow, microseconds, record_many
 from experiments.services.metrics import BUILTIN
@@ -111,12 +111,12 @@ def test_hand_example__ingested__gives_the_computed_integers(example: tuple[str,
 
 
 def test_hand_example__two_arms__counted_and_left_out(example: tuple[str, dict[int, Profile]]) -> None:
-    key, _found = example
+    key, found = example
     facts = EventFacts()
-    expression = multi_arm_units(facts.exposures(experiment_key=key), until=microseconds(UNTIL))
+    expression = multi_arm_pairs(facts.exposures(experiment_key=key), until=microseconds(UNTIL))
     assert facts.execute(expression).to_pylist() == [
-        {"arm": "control", "seen_n": 1, "units_n": 1},
-        {"arm": "treatment", "seen_n": 1, "units_n": 0},
+        {"unit": found[5].pk, "arm": "control"},
+        {"unit": found[5].pk, "arm": "treatment"},
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from experiments.facts.warehouse import WarehouseFacts, write_dataset
+from experiments.models import Experiment
 from experiments.services.exposure import microseconds
 from experiments.services.totals import UnitTotals, ended_days, load_totals
 from tests.experiments.facts.hand_example import EXPECTED, KEY, METRICS, UNTIL
@@ -20,7 +21,7 @@ from tests.experiments.facts.sources import TableFacts, hand_tables, store_hand_
 def load(facts: TableFacts | WarehouseFacts) -> UnitTotals:
     return load_totals(
         facts=facts,
-        experiment_key=KEY,
+        experiment=Experiment(key=KEY),
         metrics=METRICS[:2],
         arms=["control", "treatment"],
         phases=[1, 2],
@@ -48,7 +49,9 @@ def test_load_totals__database_and_parquet__are_equal_to_the_bit(tmp_path: Path,
 def test_load_totals__arm_that_the_plan_does_not_have__refused() -> None:
     store_hand_example()
     with pytest.raises(ValueError, match="'treatment', which the experiment does not have"):
-        load_totals(facts=TableFacts(), experiment_key=KEY, metrics=[], arms=["control"], phases=[1, 2], until=UNTIL)
+        load_totals(
+            facts=TableFacts(), experiment=Experiment(key=KEY), metrics=[], arms=["control"], phases=[1, 2], until=UNTIL
+        )
 
 
 def test_load_totals__nobody_exposed__gives_empty_columns(tmp_path: Path, settings: Settings) -> None:

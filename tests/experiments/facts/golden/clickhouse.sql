@@ -193,51 +193,41 @@ SELECT
   *
 FROM (
   SELECT
-    "t7"."arm" AS "arm",
-    COUNT(*) AS "seen_n",
-    SUM(
-      CAST(CASE WHEN "t7"."arm" = "t7"."first_arm" THEN 1 ELSE 0 END AS Nullable(Int64))
-    ) AS "units_n"
+    "t3"."unit" AS "unit",
+    "t3"."arm" AS "arm"
   FROM (
+    SELECT DISTINCT
+      "t0"."unit" AS "unit",
+      "t0"."arm" AS "arm"
+    FROM "exposures" AS "t0"
+    WHERE
+      "t0"."first_at" < 1775037600000000
+  ) AS "t3"
+  INNER JOIN (
     SELECT
-      "t3"."arm" AS "arm",
-      "t6"."first_arm" AS "first_arm"
+      "t4"."unit" AS "unit"
     FROM (
-      SELECT DISTINCT
-        "t0"."unit" AS "unit",
-        "t0"."arm" AS "arm"
-      FROM "exposures" AS "t0"
-      WHERE
-        "t0"."first_at" < 1775037600000000
-    ) AS "t3"
-    INNER JOIN (
       SELECT
-        "t4"."unit" AS "unit",
-        "t4"."arm" AS "first_arm"
+        "t2"."unit" AS "unit",
+        MIN("t2"."arm") AS "arm",
+        MAX("t2"."arm") AS "last_arm",
+        MIN("t2"."phase") AS "phase",
+        MIN("t2"."first_at") AS "first_at"
       FROM (
         SELECT
-          "t2"."unit" AS "unit",
-          MIN("t2"."arm") AS "arm",
-          MAX("t2"."arm") AS "last_arm",
-          MIN("t2"."phase") AS "phase",
-          MIN("t2"."first_at") AS "first_at"
-        FROM (
-          SELECT
-            *
-          FROM "exposures" AS "t0"
-          WHERE
-            "t0"."first_at" < 1775037600000000
-        ) AS "t2"
-        GROUP BY
-          "t2"."unit"
-      ) AS "t4"
-      WHERE
-        "t4"."arm" <> "t4"."last_arm"
-    ) AS "t6"
-      ON "t3"."unit" = "t6"."unit"
-  ) AS "t7"
-  GROUP BY
-    "t7"."arm"
-) AS "t8"
+          *
+        FROM "exposures" AS "t0"
+        WHERE
+          "t0"."first_at" < 1775037600000000
+      ) AS "t2"
+      GROUP BY
+        "t2"."unit"
+    ) AS "t4"
+    WHERE
+      "t4"."arm" <> "t4"."last_arm"
+  ) AS "t6"
+    ON "t3"."unit" = "t6"."unit"
+) AS "t7"
 ORDER BY
-  "t8"."arm" ASC;
+  "t7"."unit" ASC,
+  "t7"."arm" ASC;
