@@ -13,7 +13,14 @@ from django.utils.translation import gettext_lazy as _
 from experiments.choices import ExperimentStatus
 from experiments.errors import Reason
 from experiments.models import ChangeLog, Experiment
-from experiments.selectors.config import ExperimentConfig, HoldoutConfig, LayerConfig, PhaseConfig, get_config
+from experiments.selectors.config import (
+    ExperimentConfig,
+    HoldoutConfig,
+    LayerConfig,
+    PhaseConfig,
+    get_config,
+    list_configs,
+)
 from experiments.targeting.clients import to_condition
 from experiments.targeting.tree import attributes_of
 
@@ -51,17 +58,29 @@ def why_left_out(config: ExperimentConfig, *, at: datetime) -> Reason | None:
         return Reason("profiles", _("It randomizes profiles, whose numbers no client knows."))
     if SERVER_ATTRIBUTES.intersection(attributes_of(config.phases[-1].rule)):
         return Reason("segments", _("Its rule reads segments, which only the server knows."))
+    if (config.shipped is not None or config.is_live) and not _can_tell_prerequisites(config, at=at):
+        return Reason(
+            "prerequisite", _("It requires an arm of another experiment that clients cannot tell from its other arms.")
+        )
     if config.shipped is not None or not config.is_live:
         return None
     if config.is_paused:
         return Reason(
             "paused", _("While it is paused, only people seen before keep their arm; clients do not know who.")
         )
-    if len(config.phases) > 1:
+    if config.phases[-1].number > 1:
         return Reason("phases", _("People seen in an earlier phase keep their arm; clients do not know who."))
     if any(holdout.starts_at > config.started_at for holdout in _in_force(config, at)):
         return Reason("holdout", _("A holdout began after its start: people seen before it keep their arm."))
     return None
+
+
+def needs_consent(config: ExperimentConfig) -> bool:
+    """Whether the answer for a unit is random, its own or that of an experiment it requires."""
+    if config.shipped is None and config.is_live:
+        return True
+    configs = list_configs()
+    return any(needs_consent(configs[item.key]) for item in config.prerequisites if item.key in configs)
 
 
 def list_features(configs: Mapping[str, ExperimentConfig], *, at: datetime) -> Iterator[ClientFeature]:
@@ -113,6 +132,7 @@ def _split_rule(config: ExperimentConfig, at: datetime) -> dict[str, Any]:
         "meta": [{"key": arm.key} for arm in config.arms],
         "phase": str(phase.number),
         "condition": _condition(phase, needs_consent=True),
+        **_parents(config),
     }
     return rule | ({"filters": filters} if filters else {})
 
@@ -127,6 +147,7 @@ def _shipped_rule(config: ExperimentConfig, at: datetime) -> dict[str, Any]:
     rule = {
         "force": shipped.arm.payload,
         "condition": _condition(config.phases[-1], needs_consent=False),
+        **_parents(config),
         # Covers everybody, and demands an id as the server does.
         "hashAttribute": attribute,
         "hashVersion": HASH_VERSION,
@@ -134,6 +155,37 @@ def _shipped_rule(config: ExperimentConfig, at: datetime) -> dict[str, Any]:
         "coverage": 1.0,
     }
     return rule | ({"filters": filters} if filters else {})
+
+
+def _can_tell_prerequisites(config: ExperimentConfig, *, at: datetime) -> bool:
+    """Whether clients know each required experiment, and the required arm by what it serves."""
+    configs = list_configs()
+    needed = [(configs.get(item.key), item.arm_key) for item in config.prerequisites]
+    return all(
+        required is not None and why_left_out(required, at=at) is None and _is_told_by_value(required, arm_key)
+        for required, arm_key in needed
+    )
+
+
+def _is_told_by_value(config: ExperimentConfig, arm_key: str) -> bool:
+    """Whether no other arm serves what this one serves; an empty object or list matches anything."""
+    wanted = [arm.payload for arm in config.arms if arm.key == arm_key]
+    others = [arm.payload for arm in config.arms if arm.key != arm_key]
+    if not wanted or wanted[0] in ({}, []) or wanted[0] in others:
+        return False
+    return not isinstance(wanted[0], dict) or not all(name.startswith("$") for name in wanted[0])
+
+
+def _parents(config: ExperimentConfig) -> dict[str, Any]:
+    """The prerequisites in the payload's words: the value that another feature must have."""
+    conditions = []
+    for needed in config.prerequisites:
+        required = list_configs()[needed.key]
+        value = next(arm.payload for arm in required.arms if arm.key == needed.arm_key)
+        # Objects are compared whole; $eq would compare their identity in JavaScript.
+        wanted = value if isinstance(value, dict | list) else {"$eq": value}
+        conditions.append({"id": needed.key, "condition": {"value": wanted}})
+    return {"parentConditions": conditions} if conditions else {}
 
 
 def _condition(phase: PhaseConfig, *, needs_consent: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from experiments.choices import AssignmentReason
 from experiments.models.exposure import UNIT_ID_LENGTH
-from experiments.selectors.clients import CONSENT, hash_attribute
+from experiments.selectors.clients import CONSENT, hash_attribute, needs_consent
 from experiments.selectors.config import ExperimentConfig
 from experiments.services.assignment import Assignment, assign
 from experiments.services.exposure import is_storable
@@ -40,7 +40,7 @@ def is_usable(unit_id: str) -> bool:
 
 def evaluate(config: ExperimentConfig, *, unit_id: str, attributes: Mapping[str, Any], at: datetime) -> Assignment:
     """Assign a client's unit. Nobody is randomized without consent; what has been shipped needs none."""
-    if config.shipped is None and config.is_live and attributes.get(CONSENT) is not True:
+    if attributes.get(CONSENT) is not True and needs_consent(config):
         return Assignment(config.key, None, None, None, None, NO_CONSENT, False)
     if not unit_id:
         return Assignment(config.key, None, None, None, None, AssignmentReason.NO_UNIT, False)

@@ -13,7 +13,7 @@ from growthbook import GrowthBook, Result
 from experiments.selectors import clear_config_cache, config, left_out_reason, list_configs
 from experiments.selectors.clients import why_left_out
 from experiments.services import decision, lifecycle
-from experiments.services.design import create_layer
+from experiments.services.design import ArmSpec, Requirement, create_layer
 from experiments.services.holdout import set_holdout
 from experiments.wire.decide import Decide
 from experiments.wire.evaluation import evaluate, unit_of
@@ -78,13 +78,22 @@ def _make_world() -> None:
         experiment_key="shipped", outcome="ship", arm_key="treatment", holdback=0.15, reason="It won.", at=STARTED
     )
     make_experiment(status="stopped", unit_type="user_id", key="stopped")
+    make_experiment(
+        status="running",
+        unit_type="user_id",
+        key="second-step",
+        requires=(Requirement("everything", "treatment"), Requirement("shipped", "treatment")),
+    )
+    make_experiment(
+        status="decided", unit_type="user_id", key="after-step", requires=(Requirement("plain", "control"),)
+    )
 
 
 @pytest.mark.parametrize("amount", [2_000, pytest.param(25_000, marks=pytest.mark.slow)])
 def test_payload__their_sdk__assigns_every_unit_as_we_do(decide: Decide, amount: int) -> None:
     _make_world()
     features = _payload(decide).body["features"]
-    assert set(features) == {"plain", "visitors", "everything", "shipped", "stopped"}
+    assert set(features) == {"plain", "visitors", "everything", "shipped", "stopped", "second-step", "after-step"}
     now = datetime.now(UTC)
     seen: dict[str, set[str | None]] = {key: set() for key in features}
     theirs = GrowthBook(features=features)
@@ -102,6 +111,8 @@ def test_payload__their_sdk__assigns_every_unit_as_we_do(decide: Decide, amount:
     assert seen["everything"] == {"control", "treatment", None}
     assert seen["shipped"] == {"treatment", None}
     assert seen["stopped"] == {None}
+    assert seen["second-step"] == {"control", "treatment", None}
+    assert seen["after-step"] == {"treatment", None}
 
 
 def test_payload__public__names_no_person_and_can_be_cached(decide: Decide) -> None:
@@ -163,6 +174,12 @@ def test_left_out__each_cause__has_its_reason() -> None:
     set_holdout(share=0.1, at=STARTED + day, unit_type="anonymous", message="younger")
     make_experiment(status="stopped", unit_type="user_id", key="stopped")
     make_experiment(status="draft", unit_type="user_id", key="draft")
+    alike = (ArmSpec("control", "Control", 0.5, is_control=True), ArmSpec("treatment", "Treatment", 0.5))
+    make_experiment(status="running", unit_type="anonymous", key="alike", arms=alike)
+    for number, needed in enumerate(["phases", "alike", "stopped"]):
+        kind = "anonymous" if needed == "alike" else "user_id"
+        needs = (Requirement(needed, "treatment"),)
+        make_experiment(status="running", unit_type=kind, key=f"needs-{number}", requires=needs)
     at = STARTED + 2 * day
     reasons = {key: why_left_out(one, at=at) for key, one in list_configs().items()}
     assert {key: reason and reason.code for key, reason in reasons.items()} == {
@@ -172,6 +189,10 @@ def test_left_out__each_cause__has_its_reason() -> None:
         "phases": "phases",
         "holdout": "holdout",
         "stopped": None,
+        "alike": "holdout",
+        "needs-0": "prerequisite",
+        "needs-1": "prerequisite",
+        "needs-2": None,
     }
     assert all(str(reason).endswith(".") for reason in reasons.values() if reason is not None)
     assert left_out_reason(experiment_key="draft", at=at) is None
@@ -197,6 +218,33 @@ def test_remote__their_sdk__serves_our_arm_and_reports_it(decide: Decide) -> Non
     assert theirs.eval_feature("remote").value == ours.payload
     assert reported == [(experiment.key, ours.arm_key)]
     theirs.destroy()
+
+
+@pytest.mark.parametrize("payload", [{}, [], {"$eq": 1}, {"title": "plain"}])
+def test_left_out__required_arm_that_its_value_does_not_tell__is_left_out(payload: Any) -> None:
+    arms = (
+        ArmSpec("control", "Control", 0.5, is_control=True, payload={"title": "plain"}),
+        ArmSpec("treatment", "Treatment", 0.5, payload=payload),
+    )
+    make_experiment(status="running", unit_type="user_id", key="parent", arms=arms)
+    needs = (Requirement("parent", "treatment"),)
+    make_experiment(status="running", unit_type="user_id", key="child", requires=needs)
+    found = left_out_reason(experiment_key="child", at=STARTED)
+    assert found is not None
+    assert found.code == "prerequisite"
+
+
+def test_remote__shipped_behind_a_random_arm__needs_consent(decide: Decide) -> None:
+    make_experiment(status="running", unit_type="user_id", key="parent")
+    needs = (Requirement("parent", "treatment"),)
+    make_experiment(status="decided", unit_type="user_id", key="child", requires=needs)
+    values = []
+    for consent in (False, True):
+        for number in range(20):
+            person = {"id": f"u{number}", "consent": consent}
+            values.append("rules" in ask(decide, EVALUATE, {"attributes": person}).body["features"]["child"])
+    assert not any(values[:20])
+    assert set(values[20:]) == {True, False}
 
 
 @pytest.mark.parametrize("attributes", [{}, {"id": "u"}, {"id": True, "consent": True}, {"id": 2**70, "consent": True}])
