@@ -1,0 +1,68 @@
+"""Catalogue, strategies and models through the management API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from recommender.models import Item
+from tests.factories.campaigns import make_catalogue
+from tests.webapi.conftest import Api
+
+pytestmark = pytest.mark.django_db
+
+
+def test_items__stored_twice__are_written_once(api: Api) -> None:
+    rows = [{"item_id": "mug", "title": "Mug", "price": 9_900_000, "currency": "EUR", "category": "Kitchen"}]
+    assert api.ask("PUT", "items/", {"items": rows}).json() == {"created": 1, "updated": 0, "unchanged": 0}
+    assert api.ask("PUT", "items/", {"items": rows}).json() == {"created": 0, "updated": 0, "unchanged": 1}
+    assert api.get("items/mug/").json()["title"] == "Mug"
+    wrong = api.ask("PUT", "items/", {"items": [*rows, {"item_id": "a", "title": "A", "price": -1}]})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (400, "/items/1/price")
+
+
+def test_items__filtered_and_ordered__in_pages(api: Api) -> None:
+    make_catalogue(items=5)
+    Item.objects.filter(item_id="item-3").update(is_active=False, category="Else")
+    page = api.get("items/?ordering=-popularity&limit=3").json()
+    rest = api.get(page["next"]).json()["results"]
+    assert len({row["item_id"] for row in page["results"] + rest}) == 5
+    for query in ("is_active=false", "category=Else", "search=Thing+3"):
+        assert [row["item_id"] for row in api.get(f"items/?{query}").json()["results"]] == ["item-3"]
+
+
+def test_strategies__listed__with_their_version_in_force(api: Api) -> None:
+    make_catalogue()
+    slugs = [row["slug"] for row in api.get("strategies/?ordering=slug&is_active=true").json()["results"]]
+    assert "popularity" in slugs
+    assert api.get("strategies/popularity/").json()["current_version"]["algorithm"] == "popularity"
+    log = api.get("changes/recommender/?strategy=popularity").json()["results"]
+    assert [row["transition"] for row in log] == ["create"]
+
+
+def test_training__asked_for__is_the_workers_matter(
+    api: Api, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("recommender.tasks.train_strategy.delay", asked.append)
+    make_catalogue()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert api.post("strategies/popularity/train/").status_code == 202
+    assert asked == ["popularity"]
+    assert api.get("strategies/popularity/models/?status=published").json() == {"results": [], "next": None}
+    assert api.post("strategies/popularity/roll-back/").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "items/nothing/"),
+        ("GET", "strategies/nothing/"),
+        ("GET", "strategies/nothing/models/"),
+        ("POST", "strategies/popularity/models/1/publish/"),
+    ],
+)
+def test_unknown__of_any_kind__is_404(api: Api, method: str, path: str) -> None:
+    make_catalogue()
+    assert api.ask(method, path).status_code == 404
