@@ -81,15 +81,36 @@ class ForgetCounts:
     slates: int
 
 
+DIFFERENT_FROM = 3.0
+"""Standard errors: an alarm that is looked at again and again must not cry at two."""
+
+
 @dataclass(frozen=True, slots=True)
 class FallbackRate:
-    """Share of slates that a fallback filled, for one value of a context key (one arm, say)."""
+    """Slates and people for whom a fallback stood in, for one value of a context key (one arm, say)."""
 
     label: str
     slates: int
     fallbacks: int
+    people: int
+    people_with_fallback: int
 
     @property
     def rate(self) -> float | None:
-        """None when nothing was served."""
+        """Of slates; None when nothing was served."""
         return self.fallbacks / self.slates if self.slates else None
+
+    @property
+    def people_rate(self) -> float | None:
+        """Of people, who are independent of each other as slates are not; None when nobody was served."""
+        return self.people_with_fallback / self.people if self.people else None
+
+    def differs_from(self, other: FallbackRate) -> bool:
+        """Whether the rates of people are apart by more than chance explains (pooled z, `DIFFERENT_FROM`)."""
+        n = self.people + other.people
+        if not (self.people and other.people):
+            return False
+        pooled = (self.people_with_fallback + other.people_with_fallback) / n
+        variance = pooled * (1 - pooled) * (1 / self.people + 1 / other.people)
+        apart = abs((self.people_rate or 0.0) - (other.people_rate or 0.0))
+        return variance > 0 and apart > DIFFERENT_FROM * variance**0.5

@@ -11,7 +11,16 @@ from django.db.models.fields.json import KeyTextTransform
 from django.utils.translation import gettext as _
 
 from recommender.choices import FallbackReason, ModelStatus, ShortReason
-from recommender.models import ChangeLog, EventWeight, Item, ModelVersion, Slate, Strategy
+from recommender.models import (
+    ChangeLog,
+    EventWeight,
+    Item,
+    ModelVersion,
+    Slate,
+    Strategy,
+    StrategyHold,
+    StrategyVersion,
+)
 from recommender.reports import FallbackRate, Reason
 
 if TYPE_CHECKING:
@@ -27,6 +36,15 @@ class StrategyRow:
     strategy: Strategy
     published: ModelVersion | None
     latest: ModelVersion | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldStrategy:
+    """A version that somebody keeps, and what serves it."""
+
+    strategy: Strategy
+    version: StrategyVersion
+    model: ModelVersion | None
 
 
 def list_strategies() -> list[StrategyRow]:
@@ -144,16 +162,62 @@ def get_slate(*, recommendation_id: str) -> Slate | None:
     return Slate.objects.filter(recommendation_id=recommendation_id).first()
 
 
-def fallback_rates(*, since: int, until: int, by: str) -> list[FallbackRate]:
-    """Share of slates with a fallback in [since, until) µs, by a context key (`arm`, say): a guard metric."""
+def fallback_rates(*, by: str, held_by: str = "", since: int = 0, until: int | None = None) -> list[FallbackRate]:
+    """Slates and people with a fallback, by a context key (`arm`, say): a guard metric. One query.
+
+    `held_by` looks at one experiment's slates only; [since, until) in µs.
+    """
+    slates = Slate.objects.filter(at__gte=since)
+    if until is not None:
+        slates = slates.filter(at__lt=until)
+    if held_by:
+        slates = slates.filter(held_by=held_by)
     rows = (
-        Slate.objects.filter(at__gte=since, at__lt=until)
-        .annotate(label=KeyTextTransform(by, "context"))
+        slates.annotate(label=KeyTextTransform(by, "context"))
         .values("label")
-        .annotate(n=Count("pk"), n_fallback=Count("pk", filter=~Q(fallback="")))
+        .annotate(
+            slates=Count("pk"),
+            fallbacks=Count("pk", filter=~Q(fallback="")),
+            people=Count("user_id", distinct=True),
+            people_with_fallback=Count("user_id", distinct=True, filter=~Q(fallback="")),
+        )
         .order_by("label")
     )
-    return [FallbackRate(label=row["label"] or "", slates=row["n"], fallbacks=row["n_fallback"]) for row in rows]
+    return [FallbackRate(**{**row, "label": row["label"] or ""}) for row in rows]
+
+
+def fallback_reasons(*, held_by: str) -> list[tuple[str, int]]:
+    """Why fallbacks filled an experiment's slates, in words, the most frequent first."""
+    rows = (
+        Slate.objects.filter(held_by=held_by)
+        .exclude(fallback="")
+        .values_list("fallback_reason")
+        .annotate(n=Count("pk"))
+    )
+    return [(fallback_text(code=code), n) for code, n in rows.order_by("-n", "fallback_reason")]
+
+
+def held_versions(*, holder: str) -> dict[str, HeldStrategy]:
+    """What a holder keeps, by slug, with the model that serves it; two queries."""
+    holds = StrategyHold.objects.filter(holder=holder).select_related("strategy", "strategy_version")
+    versions = {hold.strategy_version_id: hold for hold in holds}
+    published = ModelVersion.objects.filter(
+        strategy__in=[hold.strategy_id for hold in versions.values()], status=ModelStatus.PUBLISHED
+    ).order_by("published_at", "pk")
+    models: dict[int, ModelVersion] = {}
+    for model in published:
+        known = models.get(model.strategy_id)
+        if known is None or known.strategy_version_id not in versions:
+            models[model.strategy_id] = model
+    return {
+        hold.strategy.slug: HeldStrategy(hold.strategy, hold.strategy_version, models.get(hold.strategy_id))
+        for hold in versions.values()
+    }
+
+
+def list_holds(*, strategy: Strategy) -> QuerySet[StrategyHold]:
+    """Who keeps which version of a strategy, the longest first."""
+    return strategy.holds.filter(until=None).select_related("strategy_version").order_by("since", "pk")
 
 
 def reason_text(*, reason: Reason, titles: Mapping[str, str] | None = None) -> str:

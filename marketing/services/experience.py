@@ -79,7 +79,9 @@ def _in_experiment(campaign: CampaignConfig, visitor: Visitor, person: Person, a
         outside=None,
         is_exposed=assignment.is_in,
         person=person,
-        recommendation=recommendation_for(arm, user_id=unit_id, context=context, at=at),
+        recommendation=recommendation_for(
+            arm, user_id=unit_id, context=context, at=at, held_by=campaign.experiment_key
+        ),
     )
 
 
@@ -105,7 +107,10 @@ def _default(
     _count(campaign, why, at)
     arm = campaign.default_arm
     shows_items = not visitor.suspicion and campaign.is_running
-    recommendation = recommendation_for(arm, user_id="", context={}, at=at, is_logged=False) if shows_items else None
+    recommendation = None
+    if shows_items:
+        held_by = campaign.experiment_key
+        recommendation = recommendation_for(arm, user_id="", context={}, at=at, held_by=held_by, is_logged=False)
     return Experience(
         campaign=campaign, arm=arm, outside=why, is_exposed=False, person=person, recommendation=recommendation
     )
@@ -134,14 +139,26 @@ def _plain(campaign: CampaignConfig, why: Outside) -> Experience:
 
 
 def recommendation_for(
-    arm: ArmConfig, *, user_id: str, context: dict[str, str], at: datetime, is_logged: bool = True
+    arm: ArmConfig,
+    *,
+    user_id: str,
+    context: dict[str, str],
+    at: datetime,
+    held_by: str = "",
+    is_logged: bool = True,
 ) -> Recommendation | None:
     """Return the arm's items, or None where it asks for none or none are to be had."""
     if not arm.strategy:
         return None
     try:
         return recommend(
-            user_id=user_id, k=arm.item_count, strategy=arm.strategy, context=context, at=at, log=is_logged
+            user_id=user_id,
+            k=arm.item_count,
+            strategy=arm.strategy,
+            context=context,
+            at=at,
+            held_by=held_by,
+            log=is_logged,
         )
     except RecommenderError:
         log.exception("no recommendations: the creative shows alone", extra={"strategy": arm.strategy})

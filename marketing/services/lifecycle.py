@@ -23,6 +23,7 @@ from marketing.models import Campaign
 from marketing.selectors.campaigns import clear_config_cache
 from marketing.services.campaigns import CampaignDraft, draft_of, log_change
 from marketing.services.checks import launch_checks, reasons_against, sample_size
+from recommender.services.holds import hold_strategies, release_strategies
 
 UNIT_TYPE: Final = "profile"
 LIVE_EXPERIMENT: Final = ("running", "paused")
@@ -155,7 +156,11 @@ def launch(
     def start(campaign: Campaign) -> None:
         draft = draft_of(campaign=campaign)
         key = f"campaign-{campaign.slug}"
-        design.create_experiment(design=_design(draft, key=key, demo_truth=demo_truth, seed=seed), at=at, actor=actor)
+        # The versions that serve now serve this campaign to its end, whatever is made of the strategies meanwhile.
+        slugs = {arm.strategy for arm in draft.arms if arm.strategy}
+        versions = {held.slug: held.number for held in hold_strategies(slugs=slugs, holder=key, at=at)}
+        plan = _design(draft, key=key, versions=versions, demo_truth=demo_truth, seed=seed)
+        design.create_experiment(design=plan, at=at, actor=actor)
         Campaign.objects.filter(pk=campaign.pk).update(experiment_key=key)
         experiments.start(experiment_key=key, at=at, actor=actor, message=message)
 
@@ -198,6 +203,7 @@ def finish(*, campaign_id: int, at: datetime, actor: User | None = None, message
     def act(campaign: Campaign) -> None:
         if get_status(experiment_key=campaign.experiment_key) in LIVE_EXPERIMENT:
             experiments.stop(experiment_key=campaign.experiment_key, at=at, actor=actor, message=message)
+        release_strategies(holder=campaign.experiment_key, at=at)
 
     return _transition("finish", campaign_id=campaign_id, at=at, actor=actor, message=message, act=act)
 
@@ -208,6 +214,7 @@ def emergency_stop(*, campaign_id: int, at: datetime, actor: User | None = None,
     def act(campaign: Campaign) -> None:
         if get_status(experiment_key=campaign.experiment_key) in (*LIVE_EXPERIMENT, "decided"):
             experiments.emergency_stop(experiment_key=campaign.experiment_key, at=at, actor=actor, message=message)
+        release_strategies(holder=campaign.experiment_key, at=at)
 
     return _transition("emergency_stop", campaign_id=campaign_id, at=at, actor=actor, message=message, act=act)
 
@@ -275,7 +282,14 @@ def _wrong_state(rule: Transition, campaign: Campaign) -> str:
     }
 
 
-def _design(draft: CampaignDraft, *, key: str, demo_truth: Mapping[str, Any] | None, seed: str) -> design.Design:
+def _design(
+    draft: CampaignDraft,
+    *,
+    key: str,
+    versions: Mapping[str, int],
+    demo_truth: Mapping[str, Any] | None,
+    seed: str,
+) -> design.Design:
     size = sample_size(draft=draft)
     # No margin: a guardrail stops a launch when harm is shown. Excluding a small harm to a rare event would take more
     # people than the goal itself, and every campaign would stay undecided.
@@ -303,6 +317,7 @@ def _design(draft: CampaignDraft, *, key: str, demo_truth: Mapping[str, Any] | N
                     "schema": 1,
                     "headline": arm.headline,
                     "strategy": arm.strategy,
+                    "strategy_version": versions.get(arm.strategy),
                     "item_count": arm.item_count,
                 },
             )

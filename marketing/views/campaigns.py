@@ -35,6 +35,7 @@ from marketing.selectors.campaigns import (
     page_config,
 )
 from marketing.selectors.dashboard import card_of, cards_of, funnel, status_counts
+from marketing.selectors.recommendations import campaign_recommendations
 from marketing.services import lifecycle
 from marketing.services.audience import reachable
 from marketing.services.campaigns import DEFAULT_PURPOSES, create_campaign, draft_of, revise_campaign
@@ -130,6 +131,7 @@ def campaign_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "rows": described_arms(campaign=campaign),
         "reach": reachable(segment_id=campaign.segment_id, purposes=tuple(campaign.consent_purposes)),
         "outside": outside_counts(campaign=campaign),
+        "recommendations": campaign_recommendations(campaign=campaign),
         "activity": activity(campaign=campaign),
         "transitions": lifecycle.available(campaign=campaign),
         "checks": launch_checks(draft=draft_of(campaign=campaign)) if campaign.status == CampaignStatus.DRAFT else (),

@@ -78,6 +78,7 @@ class StrategyHold(models.Model):
     )
     holder = models.CharField(_("held by"), max_length=100)
     since = models.DateTimeField(_("since"))
+    until = models.DateTimeField(_("until"), null=True, help_text=_("Empty: it is still held."))
 
     class Meta:
         verbose_name = _("held version")

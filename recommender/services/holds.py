@@ -48,6 +48,6 @@ def hold_strategies(*, slugs: Collection[str], holder: str, at: datetime) -> lis
     return [HeldVersion(*row) for row in held.values_list("strategy__slug", "strategy_version__number")]
 
 
-def release_strategies(*, holder: str) -> int:
-    """Lets everything go that the holder kept; returns how many strategies."""
-    return StrategyHold.objects.filter(holder=holder).delete()[0]
+def release_strategies(*, holder: str, at: datetime) -> int:
+    """Lets everything go that the holder kept; returns how many strategies. What it was stays on record."""
+    return StrategyHold.objects.filter(holder=holder, until=None).update(until=at)

@@ -60,13 +60,16 @@ def _displaced(model: ModelVersion) -> QuerySet[ModelVersion]:
     """
     serving = ModelVersion.objects.filter(strategy=model.strategy_id, status=ModelStatus.PUBLISHED).exclude(pk=model.pk)
     same = Q(strategy_version=model.strategy_version_id)
-    is_aside = model.strategy_version_id != model.strategy.current_version_id and model.strategy_version.holds.exists()
+    is_aside = (
+        model.strategy_version_id != model.strategy.current_version_id
+        and model.strategy_version.holds.filter(until=None).exists()
+    )
     return serving.filter(same if is_aside else same | _not_kept_aside())
 
 
 def _not_kept_aside() -> Q:
     """Models that are not there for the holders of an earlier version alone."""
-    is_held = Exists(StrategyHold.objects.filter(strategy_version=OuterRef("strategy_version")))
+    is_held = Exists(StrategyHold.objects.filter(strategy_version=OuterRef("strategy_version"), until=None))
     return Q(strategy_version=F("strategy__current_version")) | Q(~is_held)
 
 

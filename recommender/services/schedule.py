@@ -26,7 +26,7 @@ def due_trainings(*, at: datetime) -> list[Due]:
 
     A failed attempt is repeated after an hour. Strategies that are switched off rest.
     """
-    in_use = Q(strategy__current_version=F("pk")) | Q(holds__isnull=False)
+    in_use = Q(strategy__current_version=F("pk")) | Q(holds__isnull=False, holds__until=None)
     versions = StrategyVersion.objects.filter(in_use, strategy__is_active=True).select_related("strategy").distinct()
     due = []
     for version in versions.order_by("strategy__pk", "-number"):

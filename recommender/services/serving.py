@@ -25,7 +25,7 @@ from recommender.services.bounded import TookTooLong, call_bounded
 from recommender.services.composing import SlateBuilder
 from recommender.services.events import interactions_port
 from recommender.services.filters import DISMISSED, EVERY_TYPE, PURCHASE
-from recommender.services.slates import store_slate
+from recommender.services.slates import store_slate, store_slates
 from recommender.services.snapshots import UNHURRIED, Plan, current_catalogue, plan_for
 
 logger = logging.getLogger(__name__)
@@ -133,10 +133,12 @@ def recommend_many(
     at: datetime,
     exclude: Collection[str] = (),
     held_by: str = "",
+    log: bool = True,
 ) -> Iterator[Recommendation]:
-    """Slates for any number of people, in their order, without a time budget; nothing is stored.
+    """Slates for any number of people, in their order, without a time budget, stored unless `log` is off.
 
-    Histories are read for some hundred people at a time; memory does not grow with their number.
+    Histories are read and slates are stored for some hundred people at a time, before the first of them is given;
+    memory does not grow with their number.
     """
     request = _Request(
         k=_checked_length(k),
@@ -154,8 +156,13 @@ def recommend_many(
     while chunk := list(islice(people, HISTORIES_AT_ONCE)):
         plan, catalogue = plan_for(strategy, held_by=held_by), current_catalogue()
         histories = read_histories(plan, chunk, at=micros(at))
-        for user_id in chunk:
-            yield _answer(request, plan, catalogue, user_id, histories[user_id], started=time.perf_counter())
+        answers = [
+            _answer(request, plan, catalogue, user_id, histories[user_id], started=time.perf_counter())
+            for user_id in chunk
+        ]
+        if log:
+            store_slates(answers=answers, version_id=plan.version_id)
+        yield from answers
 
 
 def read_history(plan: Plan, user_id: str, *, at: int) -> History:

@@ -249,7 +249,9 @@ def _read_plan(slug: str, held_by: str = "") -> _Entry[Plan]:
     strategy = Strategy.objects.select_related("current_version").filter(slug=slug).first()
     if strategy is None or strategy.current_version is None:
         raise UnknownStrategy(f"no strategy has the slug {slug!r}")
-    holds = StrategyHold.objects.filter(holder=held_by).select_related("strategy_version") if held_by else ()
+    holds = (
+        StrategyHold.objects.filter(holder=held_by, until=None).select_related("strategy_version") if held_by else ()
+    )
     held = {hold.strategy_id: hold.strategy_version for hold in holds}
     version = held.get(strategy.pk, strategy.current_version)
     slugs = [slug, *(name for name in version.fallbacks if name != slug)]

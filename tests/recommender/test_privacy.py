@@ -51,7 +51,19 @@ def test_fallback_rates__by_arm__share_of_slates(trained_shop: None) -> None:
     recommend(user_id="u0", k=2, strategy="item-knn", context={"arm": "control"}, at=later(days=1))
     rates = fallback_rates(since=NOW_US, until=NOW_US + 1, by="arm")
     assert [(rate.label, rate.slates, rate.rate) for rate in rates] == [("control", 1, 1.0), ("treatment", 2, 0.5)]
-    assert FallbackRate("control", 0, 0).rate is None
+    assert [(rate.people, rate.people_with_fallback) for rate in rates] == [(1, 1), (2, 1)]
+    nothing = FallbackRate("control", 0, 0, 0, 0)
+    assert nothing.rate is None
+    assert nothing.people_rate is None
+    assert fallback_rates(by="arm", held_by="spring") == []
+
+
+def test_fallback_rate__three_standard_errors_apart__differs() -> None:
+    """100 of 1,000 against 150 of 1,000: z = 3.38; against 140: z = 2.75."""
+    control = FallbackRate("control", 3_000, 300, 1_000, 100)
+    assert control.differs_from(FallbackRate("treatment", 3_000, 300, 1_000, 150))
+    assert not control.differs_from(FallbackRate("treatment", 3_000, 300, 1_000, 140))
+    assert not control.differs_from(FallbackRate("treatment", 0, 0, 0, 0))
 
 
 def test_words__reasons_and_fallbacks__never_a_bare_code() -> None:

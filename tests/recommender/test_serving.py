@@ -386,7 +386,9 @@ def test_recommend_many__several_people__same_as_one_by_one_with_one_read_of_his
     answers = list(recommend_many(user_ids=iter(people), k=3, strategy="item-knn", context=CONTEXT, at=NOW))
     assert FakeInteractions.calls == ["recent_items_many"]
     assert [_ids(answer) for answer in answers] == [_ids(_ask(user_id=name, k=3, log=False)) for name in people]
-    assert not Slate.objects.exists()
+    assert Slate.objects.count() == 3
+    assert len(list(recommend_many(user_ids=people, k=3, strategy="item-knn", context={}, at=NOW, log=False))) == 3
+    assert Slate.objects.count() == 3
 
 
 @pytest.mark.django_db(transaction=True)

@@ -259,7 +259,7 @@ def test_campaign_detail__running__queries_stay_bounded(
     marketer: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     campaign = make_campaign()
-    with django_assert_max_num_queries(24):
+    with django_assert_max_num_queries(28):
         marketer.get(reverse("marketing:campaign-detail", args=[campaign.slug]))
 
 
