@@ -94,6 +94,42 @@ class SeriesPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Posterior:
+    """What a sceptical prior N(0, `prior_sd`²) on the lift and the data say together; losses are in units of value.
+
+    It means what it says at a planned size. Watching it daily is peeking like any other.
+    """
+
+    chance_to_win: float
+    effect: float
+    effect_ci: Bounds
+    loss_ship: float
+    loss_keep: float
+    prior_sd: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgeEffect:
+    """The effect on one day since the first exposure, over everybody who has lived through it."""
+
+    age: int
+    n_control: int
+    n_arm: int
+    effect: float | None
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """Whether the effect fades or grows with the days since exposure; neighbours correlate, so a trend is a hint."""
+
+    trend: Literal["steady", "fading", "growing", "unknown"]
+    p_value: float | None
+    ages: tuple[AgeEffect, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ComparisonReport:
     """One arm against control on one metric."""
 
@@ -109,6 +145,10 @@ class ComparisonReport:
     incremental_ci: Bounds | None
     true_lift: float | None
     series: tuple[SeriesPoint, ...] = ()
+    daily: tuple[SeriesPoint, ...] = ()
+    posterior: Posterior | None = None
+    uncapped: Estimate | None = None
+    novelty: Novelty | None = None
 
     @property
     def deciding(self) -> Estimate:
@@ -137,13 +177,40 @@ class MetricReport:
     key: str
     name: str
     role: Literal["primary", "secondary", "guardrail"]
-    kind: Literal["proportion", "mean", "count"]
+    kind: Literal["proportion", "mean", "count", "ratio", "quantile", "retention", "funnel"]
     direction: Literal["up", "down"]
     unit: Literal["share", "money", "number"]
     window_hours: int
     arms: tuple[ArmTotals, ...]
     comparisons: tuple[ComparisonReport, ...]
     covariates: tuple[str, ...] = ()
+    # The largest number that one unit could have at this look; fixed, or a percentile of everybody's.
+    cap: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEffect:
+    """One group of a breakdown, as its people stood at their first exposure; `p_adjusted` is Benjamini–Hochberg's."""
+
+    value: str
+    n_control: int
+    n_arm: int
+    lift: float | None
+    lift_ci: Bounds | None
+    p_value: float | None
+    p_adjusted: float | None
+    shrunk: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """The primary metric by a dimension of the plan; groups too small to be shown are only counted."""
+
+    dimension: str
+    arm: str
+    interaction_p_value: float | None
+    segments: tuple[SegmentEffect, ...]
+    hidden_n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +277,10 @@ class PlanReport:
     exposed_n: int
     mature_n: int
     covariates: bool
+    scale: Literal["relative", "absolute"] = "relative"
+    rules: str = "clear_signals"
+    dimensions: tuple[str, ...] = ()
+    frozen_n: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +297,7 @@ class ExperimentReport:
     verdict: Verdict
     plan: PlanReport
     is_single_look: bool = False
+    breakdowns: tuple[Breakdown, ...] = ()
     schema: int = REPORT_SCHEMA
 
     @property

@@ -10,9 +10,8 @@ from typing import Final
 
 from django.conf import settings
 
-from experiments.facts.expressions import PlannedMetric
-from experiments.models import Arm, Experiment, ExperimentMetric, Look, PhaseArm
-from experiments.ports import Facts, decode_definition
+from experiments.models import Arm, Experiment, Look, PhaseArm
+from experiments.ports import Facts
 from experiments.reports import ArmReport, Breakdown, ExperimentReport, MetricReport, Novelty, PlanReport
 from experiments.services.aggregates_file import Inputs, encode_inputs
 from experiments.services.analysis_plan import decode_plan
@@ -25,7 +24,8 @@ from experiments.services.health import Traffic, check_health
 from experiments.services.looks import LookValues
 from experiments.services.metric_reports import measure, report_metric
 from experiments.services.novelty import novelty_by_arm
-from experiments.services.signs import read_signs
+from experiments.services.planned import planned_metrics
+from experiments.services.signs import Signs, cell_messages, read_signs, sign_messages
 from experiments.services.state import update_totals
 from experiments.services.totals import UnitTotals, ended_days, exposed_by_day, load_totals
 from experiments.services.verdict import Progress, judge
@@ -59,7 +59,7 @@ def analyze(*, experiment: Experiment, at: datetime, is_incremental: bool = Fals
     watermark = watermark_of(facts)
     run = _prepare(experiment, at, facts=facts, is_incremental=is_incremental)
     clock.lap("facts")
-    inputs = _inputs(run)
+    inputs = _inputs(run, read_signs(run, watermark, facts=facts))
     clock.lap("aggregates")
     novelty: dict[str, Novelty] = {}
     breakdowns: tuple[Breakdown, ...] = ()
@@ -98,7 +98,11 @@ def conclude(
     """The report from sufficient statistics: what a replay can do again when the events are gone."""
     experiment = run.experiment
     health = check_health(
-        traffic=inputs.traffic, experiment=experiment, at=at, silent_metrics=inputs.silent_metrics, signs=inputs.signs
+        traffic=inputs.traffic,
+        experiment=experiment,
+        at=at,
+        silent_metrics=inputs.silent_metrics,
+        further=[*sign_messages(inputs.signs, experiment, at), *cell_messages(run, inputs.measured)],
     )
     metrics = tuple(
         report_metric(run, index, inputs.measured[index], new_looks=new_looks, novelty=novelty)
@@ -129,7 +133,7 @@ def conclude(
 def prepare_run(experiment: Experiment, at: datetime, *, totals: UnitTotals, days: list[date] | None = None) -> Run:
     """A run over totals that were loaded already; `days` are the ended days where the totals cannot tell them."""
     plan = decode_plan(experiment.plan)
-    arms, phases, weights = _design(experiment)
+    arms, phases, weights = design_of(experiment)
     uses, metrics = planned_metrics(experiment)
     until = microseconds(at)
     ends: list[int] = []
@@ -154,14 +158,8 @@ def prepare_run(experiment: Experiment, at: datetime, *, totals: UnitTotals, day
     )
 
 
-def planned_metrics(experiment: Experiment) -> tuple[tuple[ExperimentMetric, ...], tuple[PlannedMetric, ...]]:
-    """The metrics of an experiment in their order, with the windows that it gives them."""
-    uses = tuple(experiment.metrics.select_related("metric").order_by("pk"))
-    return uses, tuple(_planned(index, use) for index, use in enumerate(uses))
-
-
 def _prepare(experiment: Experiment, at: datetime, *, facts: Facts, is_incremental: bool) -> Run:
-    arms, phases, _ = _design(experiment)
+    arms, phases, _ = design_of(experiment)
     _, metrics = planned_metrics(experiment)
     read = update_totals if is_incremental else load_totals
     totals = read(
@@ -183,7 +181,8 @@ def _prepare(experiment: Experiment, at: datetime, *, facts: Facts, is_increment
     return prepare_run(experiment, at, totals=totals)
 
 
-def _design(experiment: Experiment) -> tuple[tuple[Arm, ...], tuple[int, ...], dict[tuple[int, str], float]]:
+def design_of(experiment: Experiment) -> tuple[tuple[Arm, ...], tuple[int, ...], dict[tuple[int, str], float]]:
+    """The arms in their order, the numbers of the phases, and the weights by phase and arm."""
     weights = {
         (number, key): weight
         for number, key, weight in PhaseArm.objects.filter(phase__experiment=experiment).values_list(
@@ -194,12 +193,12 @@ def _design(experiment: Experiment) -> tuple[tuple[Arm, ...], tuple[int, ...], d
     return arms, tuple(sorted({number for number, _ in weights})), weights
 
 
-def _inputs(run: Run) -> Inputs:
+def _inputs(run: Run, signs: Signs) -> Inputs:
     return Inputs(
         measured=tuple(measure(run, index) for index in range(len(run.metrics))),
         traffic=_traffic(run),
         silent_metrics=tuple(_silent_metrics(run)),
-        signs=read_signs(run),
+        signs=signs,
     )
 
 
@@ -214,14 +213,6 @@ class _Clock:
         now = time.monotonic()
         self.laps[name] = round((now - self._last) * 1000)
         self._last = now
-
-
-def _planned(index: int, use: ExperimentMetric) -> PlannedMetric:
-    """The metric with the window that this experiment gives it."""
-    stored = dict(use.metric.definition)
-    if use.window_hours is not None:
-        stored["window_hours"] = use.window_hours
-    return PlannedMetric(index=index, key=use.metric.key, definition=decode_definition(stored))
 
 
 def _stored_looks(experiment: Experiment) -> dict[tuple[str, str], list[LookValues]]:
@@ -260,9 +251,8 @@ def _traffic(run: Run) -> Traffic:
         multi_arm=run.totals.multi_arm,
         multi_arm_n=run.totals.multi_arm_n,
         last_exposure_at=int(run.totals.first_at.max()) if run.totals.units_n else None,
-        by_day=None
-        if run.plan.is_single_look
-        else exposed_by_day(run.totals, shape=run.shape, day_ends=run.day_ends),
+        by_day=None if run.plan.is_single_look else exposed_by_day(run.totals, shape=run.shape, day_ends=run.day_ends),
+        frozen_n=run.totals.frozen_n,
     )
 
 

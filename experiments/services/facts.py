@@ -16,3 +16,9 @@ def load_facts(*, experiment: Experiment) -> Facts:
     """The source that the experiment names, or the installation's own."""
     facts: Facts = import_string(experiment.facts or settings.EXPERIMENTS_FACTS)(reference=experiment.facts_reference)
     return facts
+
+
+def watermark_of(facts: Facts) -> dict[str, int]:
+    """How far events and merges had come when a run began; sources that cannot tell say nothing."""
+    read = getattr(facts, "watermark", None)
+    return {} if read is None else dict(read())

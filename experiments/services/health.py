@@ -52,6 +52,8 @@ class Traffic:
     last_exposure_at: int | None
     # Units by ended day × phase × arm, cumulative; none where the experiment has a single look.
     by_day: NDArray[np.int64] | None = None
+    # Erased people whose frozen contributions are among the units.
+    frozen_n: int = 0
 
     @property
     def units_n(self) -> int:
@@ -60,9 +62,14 @@ class Traffic:
 
 
 def check_health(
-    *, traffic: Traffic, experiment: Experiment, at: datetime, silent_metrics: Sequence[str]
+    *,
+    traffic: Traffic,
+    experiment: Experiment,
+    at: datetime,
+    silent_metrics: Sequence[str],
+    further: Sequence[Message] = (),
 ) -> HealthReport:
-    """Sample ratio (by phase and together), units in two arms, missing data."""
+    """Sample ratio (by phase and together), units in two arms, missing data, and what else was found (`signs`)."""
     together, each = _sample_ratio(traffic)
     seen_n = traffic.units_n + traffic.multi_arm_n
     share = traffic.multi_arm_n / seen_n if seen_n else None
@@ -70,7 +77,10 @@ def check_health(
         *_srm_messages(together),
         *_multi_arm_messages(traffic, share),
         *_silence_messages(traffic, experiment, at, silent_metrics),
+        *further,
     ]
+    if traffic.frozen_n:
+        messages.append(Message("frozen_units", {"count": traffic.frozen_n}))
     return HealthReport(
         is_healthy=all(message.level != "bad" for message in messages),
         srm=together,

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import numpy as np
 
 from experiments.reports import AlwaysValid, Bounds, Message, SeriesPoint
-from experiments.services.estimation import Cells, compare_adjusted_arms, compare_arms
+from experiments.services.estimation import SHARES, Cells, compare_adjusted_arms, compare_arms
 from experiments.stats.floors import FloorKind, check_floor
 from experiments.stats.results import Comparison, FloatArray, Interval, IntervalKind, Reason, reason_at
 from experiments.stats.sequential import Scale, SequentialTest, accumulate_looks, confidence_sequence
@@ -46,15 +46,17 @@ class LookPlan:
     alpha: float
     planned_units: float | None
     scale: DecidingScale
-    kind: str
+    minimum_sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Non-zero units in the smaller arm, and how many a look needs."""
+    """Non-zero units in the smaller arm and how many a look needs; the same of all units, if a metric asks for it."""
 
     found: int
     needed: int
+    units: int
+    units_needed: int
 
 
 def take_looks(
@@ -81,7 +83,7 @@ def take_looks(
     if adjusted:
         comparison = compare_adjusted_arms(through, control=control, arm=arm, alpha=plan.alpha).comparison
     else:
-        comparison = compare_arms(through, control=control, arm=arm, kind=plan.kind, alpha=plan.alpha)
+        comparison = compare_arms(through, control=control, arm=arm, alpha=plan.alpha)
     absolute, relative = _sequences(
         through, comparison, control=control, arm=arm, plan=plan, planned_units=plan.planned_units
     )
@@ -111,14 +113,15 @@ def _sequences(
     cells: Cells, comparison: Comparison, *, control: int, arm: int, plan: LookPlan, planned_units: float
 ) -> tuple[SequentialTest, SequentialTest]:
     """The confidence sequences of difference and ratio, refused under their floors."""
-    counts, nonzero = cells.aggregates.count.sum(axis=0), cells.nonzero.sum(axis=0)
+    counts, events = cells.aggregates.count.sum(axis=0), _events(cells)
     n_control, n_arm = counts[control], counts[arm]
+    is_small = np.minimum(n_control, n_arm) < plan.minimum_sample
     tests = []
     for scale, effect, error in (
         (Scale.ABSOLUTE, comparison.effect, comparison.standard_error),
         (Scale.LOG_RATIO, comparison.log_ratio, comparison.log_ratio_standard_error),
     ):
-        floor = check_floor(floor_kind(plan.kind), nonzero[control], nonzero[arm], n_control, n_arm, scale=scale)
+        floor = check_floor(floor_kind(cells.kind), events[control], events[arm], n_control, n_arm, scale=scale)
         tests.append(
             confidence_sequence(
                 effect,
@@ -128,7 +131,7 @@ def _sequences(
                 planned_units=planned_units,
                 alpha=plan.alpha,
                 scale=scale,
-                refused=floor.refused,
+                refused=floor.refused | is_small,
             )
         )
     return tests[0], tests[1]
@@ -136,17 +139,26 @@ def _sequences(
 
 def floor_kind(kind: str) -> FloorKind:
     """What counts as an event for the floors."""
-    return FloorKind.PROPORTION if kind == "proportion" else FloorKind.MEAN
+    return FloorKind.PROPORTION if kind in SHARES else FloorKind.MEAN
+
+
+def _events(cells: Cells) -> FloatArray:
+    """Units with a number other than 0, by arm; of a quantile each unit tells something, a zero too."""
+    counted = cells.aggregates.count if cells.kind == "quantile" else cells.nonzero
+    return np.asarray(counted.sum(axis=0), dtype=np.float64)
 
 
 def events_needed(cells: Cells, *, control: int, arm: int, plan: LookPlan) -> Events:
     """How far the smaller arm is from the floor, over all closed windows."""
-    counts, nonzero = cells.aggregates.count.sum(axis=0), cells.nonzero.sum(axis=0)
+    counts, events = cells.aggregates.count.sum(axis=0), _events(cells)
     scale = Scale.LOG_RATIO if plan.scale == "relative" else Scale.ABSOLUTE
-    check = check_floor(
-        floor_kind(plan.kind), nonzero[control], nonzero[arm], counts[control], counts[arm], scale=scale
+    check = check_floor(floor_kind(cells.kind), events[control], events[arm], counts[control], counts[arm], scale=scale)
+    return Events(
+        found=int(check.events),
+        needed=math.ceil(float(check.needed)),
+        units=int(min(counts[control], counts[arm])),
+        units_needed=plan.minimum_sample,
     )
-    return Events(found=int(check.events), needed=math.ceil(float(check.needed)))
 
 
 def report_looks(
@@ -199,6 +211,8 @@ def single_look() -> AlwaysValid:
 
 
 def _why_refused(look: LookValues, events: Events) -> Message:
+    if look.refusal == TOO_FEW and events.units < events.units_needed:
+        return Message("too_small_sample", {"found": events.units, "needed": events.units_needed})
     if look.refusal == TOO_FEW:
         return Message("too_few_events", {"found": events.found, "needed": events.needed})
     return Message(look.refusal)

@@ -147,6 +147,9 @@ def _store_snapshot(
         fingerprint=analysis.fingerprint,
         row_counts=analysis.row_counts,
         duration_ms=round(duration * 1000),
+        watermark=analysis.watermark,
+        timings=analysis.timings,
+        aggregates=analysis.aggregates,
     )
 
 

@@ -57,6 +57,9 @@ class UnitTotals:
     multi_arm_n: int
     fingerprint: str
     sql: str
+    # The unit of each row; frozen units have none and come last.
+    units: pa.ChunkedArray | None = None
+    frozen_n: int = 0
 
     @property
     def units_n(self) -> int:
@@ -114,6 +117,7 @@ def build_totals(
         multi_arm_n=len(set(pairs.column("unit").to_pylist())),
         fingerprint=_fingerprint([units, *values.values()]),
         sql=sql,
+        units=units.column("unit"),
     )
 
 

@@ -25,6 +25,7 @@ WORDS: Final = {
     "zero_denominator": _("The denominator is zero."),
     "not_finite": _("The numbers are too extreme to compute with."),
     "too_few_events": _("Not enough data: %(found)s of %(needed)s needed in the smaller arm."),
+    "too_small_sample": _("Not enough data: %(found)s of %(needed)s people that the metric asks for in each arm."),
     "unbounded": _("The interval has no bound."),
     "no_control_value": _("Control cannot have this value."),
     "no_window_closed": _("Not enough data: nobody's measuring window has closed yet."),
@@ -90,6 +91,14 @@ WORDS: Final = {
     ),
     "no_exposures": _("Nobody has been exposed yet."),
     "exposures_stopped": _("Nobody has been exposed since %(at)s."),
+    "metric_stopped": _("Not one event for “%(metric)s” among the people of the last %(days)s days."),
+    "data_delayed": _("No event at all has arrived since %(at)s: data is missing or late."),
+    "exposures_strayed": _(
+        "%(count)s of the newest exposures (%(share)s) are to an arm that the assignment does not give these people."
+    ),
+    "bots_many": _("%(count)s visits of bots were left out (%(share)s of all): some will have passed for people."),
+    "biased_start": _("The arms differed in “%(metric)s” before anybody was exposed (%(p_value)s)."),
+    "frozen_units": _("%(count)s people were erased since; what they contributed before is kept without them."),
     "refresh_failed": _("The results could not be refreshed: %(error)s"),
     "metric_silent": _("Not one event has arrived for “%(metric)s”."),
 }

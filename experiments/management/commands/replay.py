@@ -14,14 +14,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("snapshot", type=int, metavar="SNAPSHOT", help="number of the snapshot")
+        parser.add_argument(
+            "--from-aggregates",
+            action="store_true",
+            help="from the sufficient statistics in the snapshot, as when the events are no longer kept",
+        )
 
-    def handle(self, *args: Any, snapshot: int, **options: Any) -> None:
+    def handle(self, *args: Any, snapshot: int, from_aggregates: bool, **options: Any) -> None:
         try:
-            replay = replay_snapshot(snapshot_id=snapshot)
+            replay = replay_snapshot(snapshot_id=snapshot, from_aggregates=from_aggregates)
         except CannotReplay as error:
             raise CommandError(str(error), returncode=2) from error
         if not replay.is_same_engine:
             self.stdout.write("The snapshot was made by another version of the engine.")
+        if replay.is_equal and replay.erased_n:
+            self.stdout.write(f"{replay.experiment_key}: equal; {replay.erased_n} people were erased since.")
+            return
         if replay.is_equal:
             self.stdout.write(f"{replay.experiment_key}: equal, facts and numbers.")
             return

@@ -22,20 +22,20 @@ from experiments.services.looks import (
 from experiments.stats.sequential import Scale, confidence_sequence
 from tests.experiments.services.test_estimation import cells
 
-PLAN = LookPlan(alpha=0.05, planned_units=4_000, scale="relative", kind="proportion")
+PLAN = LookPlan(alpha=0.05, planned_units=4_000, scale="relative")
 DAYS = [date(2026, 3, 9) + timedelta(days=number) for number in range(4)]
 ENDS = [(number + 1) * DAY for number in range(4)]
 NAMES = ("conversion", "treatment")
-NO_EVENTS = Events(found=0, needed=25)
+NO_EVENTS = Events(found=0, needed=25, units=100, units_needed=0)
 
 
-def data(units_n: int = 1_000, share: float = 0.3) -> Cells:
+def data(units_n: int = 1_000, share: float = 0.3, kind: str = "proportion") -> Cells:
     """Windows of one day close on days 2, 3 and 4; nothing closes on day 1."""
     rng = np.random.default_rng(3)
     arms = rng.integers(0, 2, units_n)
     values = (rng.random(units_n) < share + 0.1 * arms).astype(int)
     first_at = np.linspace(1, 3 * DAY - 1, units_n).astype(np.int64)
-    return cells(values.tolist(), arms.tolist(), first_at=first_at.tolist(), day_ends=ENDS, until=4 * DAY)
+    return cells(values.tolist(), arms.tolist(), first_at=first_at.tolist(), day_ends=ENDS, until=4 * DAY, kind=kind)
 
 
 def take(found: Cells, *, plan: LookPlan = PLAN, days: list[date] | None = None) -> list[LookValues]:
@@ -58,7 +58,7 @@ def test_take_looks__days_on_which_windows_closed__one_each() -> None:
 def test_take_looks__last_day__is_the_sequence_over_all_closed_windows() -> None:
     found = data()
     last = take(found)[-1]
-    comparison = compare_arms(found.mature(), control=0, arm=1, kind="proportion", alpha=0.05)
+    comparison = compare_arms(found.mature(), control=0, arm=1, alpha=0.05)
     expected = confidence_sequence(
         comparison.log_ratio,
         comparison.log_ratio_standard_error,
@@ -89,10 +89,10 @@ def test_take_looks__mean_that_is_negative__has_no_ratio() -> None:
     rng = np.random.default_rng(5)
     values = (-1 - rng.integers(0, 9, 800)).tolist()
     found = cells(values, [0, 1] * 400, first_at=[0] * 800, day_ends=ENDS, until=4 * DAY)
-    looks = take(found, plan=replace(PLAN, kind="mean"))
+    looks = take(found, plan=PLAN)
     assert [one.refusal for one in looks] == ["non_positive_mean"]
     assert looks[0].effect_lower is not None
-    absolute = take(found, plan=replace(PLAN, kind="mean", scale="absolute"))
+    absolute = take(found, plan=replace(PLAN, scale="absolute"))
     assert [one.refusal for one in absolute] == [""]
 
 
@@ -105,7 +105,7 @@ def test_events_needed__smaller_arm_against_the_floor() -> None:
     events = events_needed(data(units_n=60).mature(), control=0, arm=1, plan=PLAN)
     assert events.needed == 25
     assert 0 < events.found < 25
-    assert events_needed(data().mature(), control=0, arm=1, plan=replace(PLAN, kind="mean")).needed == 100
+    assert events_needed(data(kind="mean").mature(), control=0, arm=1, plan=PLAN).needed == 100
 
 
 def test_report_looks__several__minimum_and_intersection() -> None:
@@ -128,7 +128,7 @@ def test_report_looks__looks_that_exclude_each_other__are_drifting() -> None:
 
 def test_report_looks__all_refused__say_how_much_is_missing() -> None:
     refused = look(0, None, None, None, "too_few_events")
-    always, _series = report_looks([refused], plan=PLAN, events=Events(found=12, needed=25))
+    always, _series = report_looks([refused], plan=PLAN, events=Events(units=100, units_needed=0, found=12, needed=25))
     assert always.p_value is None
     assert always.reason is not None
     assert always.reason.parameters == {"found": 12, "needed": 25}
@@ -150,3 +150,22 @@ def test_report_looks__none_yet__names_what_is_missing() -> None:
 def test_single_look__has_no_always_valid_numbers() -> None:
     assert single_look().lift_ci is None
     assert single_look().looks_n == 0
+
+
+def test_take_looks__fewer_people_than_the_metric_asks_for__refused_with_their_number() -> None:
+    plan = replace(PLAN, minimum_sample=2_000)
+    found = data()
+    looks = take(found, plan=plan)
+    assert {one.refusal for one in looks} == {"too_few_events"}
+    events = events_needed(found.mature(), control=0, arm=1, plan=plan)
+    always, _ = report_looks(looks, plan=plan, events=events)
+    assert always.reason is not None
+    assert always.reason.code == "too_small_sample"
+    assert always.reason.parameters["needed"] == 2_000
+
+
+def test_take_looks__retention_and_quantile__have_floors_of_their_own() -> None:
+    assert events_needed(data(kind="retention").mature(), control=0, arm=1, plan=PLAN).needed == 25
+    events = events_needed(data(kind="quantile").mature(), control=0, arm=1, plan=PLAN)
+    assert events.needed == 100
+    assert events.found > 400  # each person's value tells of a quantile, a zero too

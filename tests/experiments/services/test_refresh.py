@@ -35,7 +35,7 @@ def test_refresh__running__stores_report_and_looks() -> None:
     assert (snapshot.pk, snapshot.is_current, snapshot.status) == (outcome.snapshot_id, True, "ok")
     assert len(snapshot.fingerprint) == 64
     assert "SELECT" in snapshot.sql
-    assert snapshot.row_counts == {"units": 400, "multi_arm_units": 0}
+    assert snapshot.row_counts == {"units": 400, "multi_arm_units": 0, "frozen_units": 0}
     report = get_report(experiment_key=experiment.key)
     assert report is not None
     assert report.at == AT.isoformat()
