@@ -1,147 +1,24 @@
-"""The one event log as the lower apps see it: facts for experiments, interactions for the recommender.
-
-Only tasks and commands import this module: ibis and numpy have no place in the web process. The one exception is
-serving, which reads one person's history through `Interactions`; numpy is therefore imported where it is used.
-"""
+"""What people did with items, for the recommender."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.db import connection
 from django.db.models import Exists, F, OuterRef, Subquery, Window
 from django.db.models.functions import RowNumber
 
-from experiments.selectors import list_exposed, unit_types
-from experiments.services.facts import DatabaseFacts
+from experiments.selectors import list_exposed
 from marketing.choices import Purpose
-from marketing.models import Consent, Event, EventType, Identity, Profile, ProfileAlias
-from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES, VALUE_PROPERTIES
+from marketing.models import Consent, Event, EventType, ProfileAlias
+from marketing.segmentation.vocabulary import MICRO
 from recommender.ports import ExposedArm, InteractionChunk, RecentEvent
 
-if TYPE_CHECKING:
-    import ibis
-
 ORDER: Final = "Order Completed"
-REFUND: Final = "Order Refunded"
 PROFILE: Final = "profile"
 CHUNK: Final = 100_000
-
-
-class EventFacts(DatabaseFacts):
-    """Exposures and events with one unit per person: merged profiles count for their winner."""
-
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
-        """Return the exposures, with the unit as the profile's number."""
-        import ibis
-
-        seen = super().exposures(experiment_key=experiment_key)
-        kind = unit_types(experiment_keys=[experiment_key]).get(experiment_key, PROFILE)
-        if kind == PROFILE:
-            seen = seen.mutate(unit=seen.unit.cast("int64"))
-        else:
-            # Clients name their units by an identity of the person.
-            columns = {"kind": "string", "value": "string", "profile_id": "int64"}
-            identity = ibis.table(columns, name=Identity._meta.db_table)
-            owned = seen.join(identity, (identity.kind == kind) & (identity.value == seen.unit))
-            seen = owned.select(unit=owned.profile_id, arm=owned.arm, phase=owned.phase, first_at=owned.first_at)
-        alias = ibis.table({"loser_id": "int64", "winner_id": "int64"}, name=ProfileAlias._meta.db_table)
-        joined = seen.left_join(alias, seen.unit == alias.loser_id)
-        return joined.select(
-            unit=ibis.coalesce(alias.winner_id, seen.unit), arm=seen.arm, phase=seen.phase, first_at=seen.first_at
-        )
-
-    def stale_units(self, *, state_id: int, last: int) -> ibis.Table:
-        """Return the stale units as profiles' numbers."""
-        units = super().stale_units(state_id=state_id, last=last)
-        return units.mutate(unit=units.unit.cast("int64"))
-
-    def population(self, *, at: int) -> ibis.Table:
-        """Return the profiles first seen before `at`; a merged one counts for its winner."""
-        import ibis
-
-        columns = {"id": "int64", "merged_into_id": "int64", "first_seen_at": "int64"}
-        profile = ibis.table(columns, name=Profile._meta.db_table)
-        return profile.filter(profile.merged_into_id.isnull() & (profile.first_seen_at < at)).select(unit=profile.id)
-
-    def events(
-        self,
-        *,
-        event_types: Sequence[str],
-        properties: Sequence[str],
-        numbers: Sequence[str] = (),
-        units: ibis.Table | None = None,
-    ) -> ibis.Table:
-        """Return the events of these types; a refund carries the moment of its order."""
-        names = dict(EventType.objects.using(self.using).filter(name__in=event_types).values_list("pk", "name"))
-        event = _event_table()
-        if units is not None:
-            event = event.filter(event.profile_id.isin(units.unit))
-        refunds = [pk for pk, name in names.items() if name == REFUND]
-        plain = {pk: name for pk, name in names.items() if pk not in refunds}
-        read = _Columns(properties=properties, numbers=numbers, has_moment=bool(refunds))
-        rows = read.select(event.filter(event.type_id.isin(list(plain) or [0])), event.at, plain)
-        if not refunds:
-            return rows
-        order_type = EventType.objects.using(self.using).filter(name=ORDER).values_list("pk", flat=True).first()
-        refund = event.filter(event.type_id.isin(refunds))
-        order = event.filter((event.type_id == (order_type or 0)) & (event.order_id != ""))
-        placed = order.group_by(owner=order.profile_id, number=order.order_id).agg(placed_at=order.at.min())
-        import ibis
-
-        dated = refund.left_join(placed, (refund.profile_id == placed.owner) & (refund.order_id == placed.number))
-        window_at = ibis.coalesce(dated.placed_at, dated.at)
-        return rows.union(read.select(dated, window_at, dict.fromkeys(refunds, REFUND)))
-
-
-def _event_table() -> ibis.Table:
-    import ibis
-    import ibis.expr.datatypes as dt
-
-    columns: dict[str, Any] = {
-        "profile_id": "int64",
-        "type_id": "int64",
-        "at": "int64",
-        "value": "int64",
-        "order_id": "string",
-        **dict.fromkeys(TEXT_PROPERTIES.values(), "string"),
-        "props": dt.JSON(binary=True),
-    }
-    return ibis.table(columns, name=Event._meta.db_table)
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """What is read of an event; its own moment only where that is not the one that counts."""
-
-    properties: Sequence[str]
-    numbers: Sequence[str]
-    has_moment: bool
-
-    def select(self, table: ibis.Table, at: Any, names: dict[int, str]) -> ibis.Table:
-        import ibis
-
-        # The names are literals over the interned numbers: no join in the hottest query.
-        kind = table.type_id.cases(*names.items(), else_="") if names else ibis.literal("")
-        columns = {f"property_{name}": _text(table, name) for name in self.properties}
-        columns |= {f"number_{name}": _number(table, name) for name in self.numbers}
-        if self.has_moment:
-            columns["happened_at"] = table.at
-        return table.select(unit=table.profile_id, type=kind, at=at, value=table.value, **columns)
-
-
-def _text(table: ibis.Table, name: str) -> Any:
-    return table[TEXT_PROPERTIES[name]].nullif("") if name in TEXT_PROPERTIES else table.props[name].str
-
-
-def _number(table: ibis.Table, name: str) -> Any:
-    """A number of the properties in millionths, rounded by one rule on every engine: half up."""
-    if name in VALUE_PROPERTIES:
-        return table.value
-    return (table.props[name].float * MICRO + 0.5).floor().cast("int64")
 
 
 class Interactions:
