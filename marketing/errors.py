@@ -26,6 +26,10 @@ class InvalidCampaign(MarketingError):
     """The draft cannot be stored; the message says what is wrong with it."""
 
 
+class CannotArchive(MarketingError):
+    """Events cannot be moved out of the database or back; the message says what needs them or what is missing."""
+
+
 class UnknownVisitor(MarketingError):
     """Nobody we may recognize is behind the request."""
 
@@ -60,3 +64,7 @@ class CannotEditSegment(MarketingError):
 
 class CannotIssueKey(MarketingError):
     """A key with these scopes cannot be made for this source."""
+
+
+class KeysUnknown(MarketingError):
+    """No key could be read since this process started: who asks cannot be told."""

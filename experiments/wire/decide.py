@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,8 +15,10 @@ from experiments.ports import Gate
 from experiments.wire import growthbook, ofrep
 from experiments.wire.http import PREFLIGHT, RETRY_AFTER, Answer, Environ, Refused, StartResponse, bearer_key, send
 
-PREFIXES: Final = (f"{ofrep.PATH}/", growthbook.FEATURES, growthbook.EVALUATE)
+_ONE: Final = f"{ofrep.PATH}/"
+PREFIXES: Final = (_ONE, growthbook.FEATURES, growthbook.EVALUATE)
 PATHS: Final = frozenset({ofrep.PATH, growthbook.TRACK})
+TIDY_EVERY: Final = 1.0  # seconds; to look at the connection costs a tenth of a decision
 log = logging.getLogger(__name__)
 
 
@@ -29,6 +33,7 @@ class Decide:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._payloads = growthbook.Payloads()
+        self._tidied = threading.local()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
         try:
@@ -45,13 +50,24 @@ class Decide:
             log.exception("a client could not be answered")
             wait = [("Retry-After", RETRY_AFTER)]
             answer = ofrep.refusal(Refused("503 Service Unavailable", "GENERAL", "not available now", wait))
-        if connection.connection is not None and not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()  # nobody else tidies up: no Django request ends here
+        self._tidy_up()
         return send(answer, start_response)
+
+    def _tidy_up(self) -> None:
+        """Let go of a connection that is broken or old: no Django request ends here that would do it."""
+        now = time.monotonic()
+        if now - getattr(self._tidied, "at", 0.0) > TIDY_EVERY:
+            self._tidied.at = now
+            if connection.connection is not None and not connection.in_atomic_block:
+                connection.close_if_unusable_or_obsolete()
 
     def _answer(self, environ: Environ) -> Answer:
         path: str = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] == "OPTIONS":
+        method: str = environ["REQUEST_METHOD"]
+        if method == "POST" and path.startswith(_ONE):
+            self._gate.admit(bearer_key(environ))
+            return ofrep.evaluate_one(environ, path[len(_ONE) :], at=datetime.now(UTC))
+        if method == "OPTIONS":
             return Answer("204 No Content", b"", PREFLIGHT)
         if path.startswith(growthbook.FEATURES):
             _demand(environ, "GET")
@@ -64,9 +80,7 @@ class Decide:
         if path == growthbook.TRACK:
             return self._track(environ)
         self._gate.admit(bearer_key(environ))
-        if path == ofrep.PATH:
-            return ofrep.evaluate_all(environ, at=datetime.now(UTC))
-        return ofrep.evaluate_one(environ, path[len(ofrep.PATH) + 1 :], at=datetime.now(UTC))
+        return ofrep.evaluate_all(environ, at=datetime.now(UTC))
 
     def _track(self, environ: Environ) -> Answer:
         self._gate.report(_query(environ, "client_key"), growthbook.tracked_messages(environ))

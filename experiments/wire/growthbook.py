@@ -29,8 +29,9 @@ _UNIT_TYPES: Final = {"id": "user_id", "anonymousId": "anonymous"}
 class _Payload(NamedTuple):
     configs: Mapping[str, ExperimentConfig]
     minute: float
-    body: bytes
     etag: str
+    whole: Answer
+    unchanged: Answer
 
 
 class Payloads:
@@ -60,16 +61,15 @@ class Payloads:
             }
         ).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-        self._known = _Payload(configs, minute, body, etag)
+        headers = (("ETag", etag), CACHE)
+        whole, unchanged = Answer("200 OK", body, headers), Answer("304 Not Modified", b"", headers)
+        self._known = _Payload(configs, minute, etag, whole, unchanged)
         return self._known
 
     def answer(self, environ: Environ, *, at: datetime) -> Answer:
         """Answer `GET /api/features/{clientKey}`."""
         payload = self.current(at=at)
-        headers = (("ETag", payload.etag), CACHE)
-        if is_known(environ, payload.etag):
-            return Answer("304 Not Modified", b"", headers)
-        return Answer("200 OK", payload.body, headers)
+        return payload.unchanged if is_known(environ, payload.etag) else payload.whole
 
 
 def evaluate_remotely(environ: Environ, *, at: datetime) -> Answer:

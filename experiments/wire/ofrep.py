@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from experiments.choices import AssignmentReason
 from experiments.selectors.clients import is_for_clients
@@ -30,7 +30,7 @@ def evaluate_one(environ: Environ, flag: str, *, at: datetime) -> Answer:
         targeting_key = _targeting_key(context)
         configs = list_configs()
         config = _config(configs, flag)
-        return Answer("200 OK", _evaluated(configs, config, targeting_key, context, at).encode())
+        return _evaluated(configs, config, targeting_key, context, at).answer
     except Refused as refused:
         return refusal(refused, flag=flag)
 
@@ -44,7 +44,7 @@ def evaluate_all(environ: Environ, *, at: datetime) -> Answer:
         return refusal(refused)
     configs = list_configs()
     flags = [
-        _evaluated(configs, configs[key], targeting_key, context, at)
+        _evaluated(configs, configs[key], targeting_key, context, at).text
         for key in sorted(configs)
         if is_for_clients(configs[key])
     ]
@@ -87,32 +87,40 @@ def _targeting_key(context: Mapping[str, Any]) -> str:
     return key
 
 
+class _Evaluated(NamedTuple):
+    """What one flag's answer says, as JSON for the bulk answer and as the answer to the single question."""
+
+    text: str
+    answer: Answer
+
+
 def _evaluated(
     configs: Configs, config: ExperimentConfig, targeting_key: str, context: Mapping[str, Any], at: datetime
-) -> str:
+) -> _Evaluated:
     unit_id = unit_of(config, context, default=targeting_key)
-    return _texts.of(configs, config, evaluate(config, unit_id=unit_id, attributes=context, at=at))
+    return _memory.of(configs, config, evaluate(config, unit_id=unit_id, attributes=context, at=at))
 
 
-class _Texts:
-    """Answers as JSON, remembered while the experiments stay as they are: there are a few per experiment."""
+class _Memory:
+    """Answers, remembered while the experiments stay as they are: there are a few per experiment."""
 
     def __init__(self) -> None:
         # One reference to both, so that no thread puts an old answer beside new experiments.
-        self._known: tuple[Configs, dict[tuple[str, str | None, int | None, str], str]] = ({}, {})
+        self._known: tuple[Configs, dict[tuple[str, str | None, int | None, str], _Evaluated]] = ({}, {})
 
-    def of(self, configs: Configs, config: ExperimentConfig, assignment: Assignment) -> str:
+    def of(self, configs: Configs, config: ExperimentConfig, assignment: Assignment) -> _Evaluated:
         known = self._known
         if known[0] is not configs:
             known = self._known = (configs, {})
         key = (config.key, assignment.arm_key, assignment.phase, assignment.reason)
-        text = known[1].get(key)
-        if text is None:
-            text = known[1][key] = encode(_content(config, assignment))
-        return text
+        found = known[1].get(key)
+        if found is None:
+            text = encode(_content(config, assignment))
+            found = known[1][key] = _Evaluated(text, Answer("200 OK", text.encode()))
+        return found
 
 
-_texts: Final = _Texts()
+_memory: Final = _Memory()
 
 
 def _content(config: ExperimentConfig, assignment: Assignment) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from marketing.models.archive import ArchivedActivity, ArchivedMessage, ArchivedPart
 from marketing.models.campaign import Campaign, CampaignArm, Creative
 from marketing.models.changelog import ChangeLog
 from marketing.models.consent import Consent
@@ -12,6 +13,7 @@ from marketing.models.event import (
     EventType,
     ExchangeRate,
     ImportRun,
+    KeyUsage,
     Source,
     WriteKey,
 )
@@ -30,6 +32,9 @@ from marketing.models.spool import SpoolOffset
 
 __all__ = [
     "Activity",
+    "ArchivedActivity",
+    "ArchivedMessage",
+    "ArchivedPart",
     "Campaign",
     "CampaignArm",
     "ChangeLog",
@@ -45,6 +50,7 @@ __all__ = [
     "Heartbeat",
     "Identity",
     "ImportRun",
+    "KeyUsage",
     "Job",
     "Link",
     "Membership",

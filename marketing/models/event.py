@@ -34,6 +34,11 @@ class WriteKey(models.Model):
     rate_limit = models.PositiveIntegerField(
         null=True, blank=True, help_text=_("Requests a minute to one server process; empty: no limit.")
     )
+    quota = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        help_text=_("Messages and decisions a day (UTC), of all server processes together; empty: no limit."),
+    )
     acts_for = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -44,6 +49,9 @@ class WriteKey(models.Model):
     )
     created_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("A key that was replaced is valid until then, so that clients can change.")
+    )
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -52,6 +60,24 @@ class WriteKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
+
+
+class KeyUsage(models.Model):
+    """How much was sent and asked with a key on a day (UTC); every server process adds to it every few seconds."""
+
+    key = models.ForeignKey(WriteKey, on_delete=models.CASCADE, related_name="usage")
+    day = models.DateField()
+    n = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("use of a key")
+        verbose_name_plural = _("use of keys")
+        constraints = [
+            models.UniqueConstraint(fields=["key", "day"], name="marketing_keyusage_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} {self.day}: {self.n}"
 
 
 class EventType(models.Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import functools
 import json
 import time
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import uuid_utils
 from django.conf import settings
 
 from marketing.choices import KeyScope
+from marketing.errors import KeysUnknown
 from marketing.spooling import reader
 from marketing.spooling.writer import SpoolFull, SpoolWriter
 from marketing.wire.keys import WriteKeys
@@ -43,6 +46,8 @@ MOST_MESSAGES: Final = 2_500
 MOST_BACKLOG: Final = 2 * 1024**3  # bytes in the spool beyond which clients are asked to wait
 BACKLOG_CHECK: Final = 1.0  # seconds between looks at the spool's size
 RETRY_AFTER: Final = "30"
+KEYS_FILE: Final = "keys.json"
+ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
 GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 CORS: Final = [
     ("Access-Control-Allow-Origin", "*"),
@@ -84,7 +89,8 @@ class Collector:
 def collector() -> Collector:
     """Return this process's collector."""
     folder = Path(settings.DATA_DIR) / "spool"
-    return Collector(folder=folder, writer=SpoolWriter(folder), keys=WriteKeys())
+    keys = WriteKeys(Path(settings.DATA_DIR) / KEYS_FILE, in_background=True)
+    return Collector(folder=folder, writer=SpoolWriter(folder), keys=keys)
 
 
 def collect(environ: Environ, start_response: StartResponse) -> list[bytes]:
@@ -105,26 +111,31 @@ def _answer(environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:
     if method != "POST":
         raise Refused("405 Method Not Allowed", "send messages with POST", [("Allow", "POST, OPTIONS")])
     here = collector()
-    text = _body(environ)
-    payload = _parsed(text)
+    raw = _body(environ)
+    payload = _parsed(raw)
     kind = ENDPOINTS[environ["PATH_INFO"]]
-    _check_shape(payload, kind)
-    key = here.keys.find(_secret(environ, payload), KeyScope.WRITE)
+    n = _messages_in(payload, kind)
+    try:
+        key = here.keys.find(_secret(environ, payload), KeyScope.WRITE)
+    except KeysUnknown as error:
+        raise Refused("503 Service Unavailable", str(error), [("Retry-After", RETRY_AFTER)]) from error
     if key is None:
         raise Refused("401 Unauthorized", "unknown write key")
-    wait = here.keys.wait(key)
-    if wait:
-        raise Refused("429 Too Many Requests", "too many requests with this key", [("Retry-After", str(wait))])
     if here.is_full():
         raise Refused("429 Too Many Requests", "the backlog is full, send again later", [("Retry-After", RETRY_AFTER)])
+    wait = here.keys.wait(key, n)
+    if wait:
+        raise Refused(
+            "429 Too Many Requests", "this key's rate limit or quota is used up", [("Retry-After", str(wait))]
+        )
     try:
-        here.writer.write(spool_line(source=key.source_id, kind=kind, text=text))
+        here.writer.write(spool_line(source=key.source_id, kind=kind, body=raw))
     except SpoolFull as error:
         raise Refused("503 Service Unavailable", "nothing was stored", [("Retry-After", RETRY_AFTER)]) from error
     return "200 OK", [], b'{"success":true}'
 
 
-def _body(environ: Environ) -> str:
+def _body(environ: Environ) -> bytes:
     try:
         length = int(environ.get("CONTENT_LENGTH") or 0)
     except ValueError:
@@ -136,10 +147,7 @@ def _body(environ: Environ) -> str:
         raw = _inflated(raw)
     if len(raw) > MOST_BYTES:
         raise Refused("413 Content Too Large", f"a body may have {MOST_BYTES} bytes")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Refused("400 Bad Request", "the body is not UTF-8") from None
+    return raw.removeprefix(codecs.BOM_UTF8)
 
 
 def _inflated(raw: bytes) -> bytes:
@@ -153,23 +161,35 @@ def _inflated(raw: bytes) -> bytes:
     return text
 
 
-def _parsed(text: str) -> Any:
+def _parsed(raw: bytes) -> Any:
     try:
-        return json.loads(text)
+        return orjson.loads(raw)
+    except ValueError:
+        return _parsed_leniently(raw)
+
+
+def _parsed_leniently(raw: bytes) -> Any:
+    """Decode what orjson refuses and clients do send (NaN, 1e400, half an emoji): one message must not cost a batch."""
+    try:
+        return json.loads(raw.decode())
+    except UnicodeDecodeError:
+        raise Refused("400 Bad Request", "the body is not UTF-8") from None
     except (ValueError, RecursionError):
         raise Refused("400 Bad Request", "the body is not JSON") from None
 
 
-def _check_shape(payload: Any, kind: str) -> None:
+def _messages_in(payload: Any, kind: str) -> int:
+    """Return how many messages the body holds; refuse a body of another shape."""
     if not isinstance(payload, dict):
         raise Refused("400 Bad Request", "the body must be a JSON object")
     if kind:
-        return
+        return 1
     batch = payload.get("batch")
     if not isinstance(batch, list):
         raise Refused("400 Bad Request", "batch must be a list of messages")
     if len(batch) > MOST_MESSAGES:
         raise Refused("413 Content Too Large", f"a batch may have {MOST_MESSAGES} messages")
+    return len(batch)
 
 
 def _secret(environ: Environ, payload: dict[str, Any]) -> str:
@@ -183,8 +203,7 @@ def _secret(environ: Environ, payload: dict[str, Any]) -> str:
     return key if isinstance(key, str) and key.isascii() else ""
 
 
-def spool_line(*, source: int, kind: str, text: str) -> bytes:
+def spool_line(*, source: int, kind: str, body: bytes) -> bytes:
     """Return a line of the spool: the body as it came (a raw line break in JSON is only white space) in an envelope."""
-    body = text.replace("\n", " ").replace("\r", " ")
     envelope = f'{{"id":"{uuid_utils.uuid7()}","at":{time.time_ns() // 1000},"source":{source},"kind":"{kind}","body":'
-    return f"{envelope}{body}}}\n".encode()
+    return b"%s%s}\n" % (envelope.encode(), body.translate(ONE_LINE))

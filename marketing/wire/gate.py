@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from experiments.errors import GateClosed, TooManyRequests
 from marketing.choices import KeyScope
+from marketing.errors import KeysUnknown
 from marketing.wire.collect import collector, spool_line
 from marketing.wire.keys import Key
 
@@ -21,19 +22,22 @@ class ClientGate:
         self._open(key, KeyScope.DECIDE)
 
     def report(self, key: str, messages: Sequence[Mapping[str, Any]]) -> None:
-        source = self._open(key, KeyScope.WRITE).source_id
+        source = self._open(key, KeyScope.WRITE, n=len(messages)).source_id
         here = collector()
         if here.is_full():
             raise TooManyRequests(FULL_FOR)
         if messages:
-            here.writer.write(spool_line(source=source, kind="", text=json.dumps({"batch": messages})))
+            here.writer.write(spool_line(source=source, kind="", body=json.dumps({"batch": messages}).encode()))
 
-    def _open(self, secret: str, scope: KeyScope) -> Key:
+    def _open(self, secret: str, scope: KeyScope, n: int = 1) -> Key:
         keys = collector().keys
-        key = keys.find(secret, scope)
+        try:
+            key = keys.find(secret, scope)
+        except KeysUnknown as error:
+            raise OSError(str(error)) from error
         if key is None:
             raise GateClosed(f"The key is unknown, or it lacks the scope {scope.value}.")
-        wait = keys.wait(key)
+        wait = keys.wait(key, n)
         if wait:
             raise TooManyRequests(wait)
         return key
