@@ -106,6 +106,7 @@ SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
 
 # What the lower apps read through ports.
 EXPERIMENTS_FACTS = "marketing.facts.EventFacts"
+EXPERIMENTS_PEOPLE = "marketing.selectors.people.ProfilePeople"
 RECOMMENDER_INTERACTIONS = "marketing.facts.Interactions"
 REPORTING_CURRENCY = env.currency("HOLDOUT_CURRENCY", default="EUR")
 REPORTING_TIME_ZONE = env.time_zone("HOLDOUT_TIME_ZONE", default="UTC")

@@ -7,6 +7,8 @@ that one analysis runs on Django's own database, on Parquet through DuckDB or on
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments.definitions import (
@@ -19,6 +21,7 @@ from experiments.definitions import (
     check_kind,
     decode_definition,
 )
+from experiments.targeting import tree as targeting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,9 +37,12 @@ __all__ = [
     "Gate",
     "MetricDefinition",
     "Part",
+    "People",
+    "Place",
     "PropertyFilter",
     "check_kind",
     "decode_definition",
+    "targeting",
 ]
 
 
@@ -48,12 +54,42 @@ class Gate(Protocol):
     """
 
     def admit(self, key: str) -> None:
-        """Return if the key may ask for decisions."""
+        """Return if the key may ask for decisions. `OSError`: that is not known, and may be known later."""
         ...
 
     def report(self, key: str, messages: Sequence[Mapping[str, Any]]) -> None:
         """Take in what a client reports, in the event wire's format; on disk when it returns. `OSError`: it is not."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and when an experiment reaches people: the kind of place (a page slot, e-mail), and the window if any."""
+
+    kind: str
+    label: str
+    name: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+
+    def meets(self, other: Place) -> bool:
+        """Whether both reach people in the same kind of place at the same time."""
+        one_first = self.ends_at is None or other.starts_at is None or other.starts_at < self.ends_at
+        other_first = other.ends_at is None or self.starts_at is None or self.starts_at < other.ends_at
+        return self.kind == other.kind and one_first and other_first
+
+
+class People(Protocol):
+    """Who the units are. Whoever knows them implements it; the setting `EXPERIMENTS_PEOPLE` names the class."""
+
+    def count(self, *, experiments: Sequence[tuple[str, targeting.Rule]]) -> int | None:
+        """How many units every one of these experiments (key and targeting rule) addresses; None if nobody can tell.
+
+        What an experiment's owner narrows it to besides the rule, such as a campaign's segment, counts too.
+        """
+
+    def places(self, *, experiment_keys: Sequence[str]) -> Mapping[str, Place]:
+        """Where the experiments that have such a place reach people, by key."""
 
 
 class Facts(Protocol):

@@ -23,6 +23,8 @@ MEMBERSHIP = ("in", "not_in")
 ORDER = ("gt", "gte", "lt", "lte")
 OPERATORS = (*EQUALITY, *MEMBERSHIP, *ORDER, "exists", "contains")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,99}\Z")
+# No database keeps these, so that no stored text could equal them.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -162,6 +164,8 @@ def _condition(attribute: object, op: object, value: object) -> Condition:
 
 
 def _scalar(value: object) -> Scalar:
+    if isinstance(value, str) and _UNSTORABLE.search(value):
+        raise ValueError(f"value must be a text without NUL characters and half surrogate pairs, got {value!r}")
     if isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise ValueError(f"value must be a text, a finite number, true or false, got {value!r}")

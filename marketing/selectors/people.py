@@ -1,0 +1,82 @@
+"""The profiles as experiments see them: their attributes, how many a rule addresses, and where campaigns reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from django.db import connection
+
+from experiments.ports import Place, targeting
+from experiments.selectors import unit_types
+from marketing.models import Campaign, Membership, Profile, ProfileTrait
+from marketing.segmentation.compiler import Condition, Dialect
+from marketing.segmentation.targeting import attributes_of, compile_targeting, exposed_traits
+from marketing.selectors.segments import vocabulary
+
+UNIT_TYPE: Final = "profile"
+
+
+class ProfilePeople:
+    """Implements `experiments.ports.People` over living profiles."""
+
+    def count(self, *, experiments: Sequence[tuple[str, targeting.Rule]]) -> int | None:
+        """Return how many profiles all of the experiments address by rule and by campaign; None for other units."""
+        keys = [key for key, _ in experiments]
+        if set(unit_types(experiment_keys=keys).values()) != {UNIT_TYPE}:
+            return None
+        conditions = [targeted(rule) for _, rule in experiments]
+        segments = Campaign.objects.filter(experiment_key__in=keys, segment__isnull=False)
+        for segment_id in segments.order_by("pk").values_list("segment_id", flat=True):
+            members = "p.id IN (SELECT m.profile_id FROM marketing_membership m WHERE m.segment_id = %s)"
+            conditions.append(Condition(members, (segment_id,)))
+        where = " AND ".join(f"({condition.sql})" for condition in conditions)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT COUNT(*) FROM marketing_profile p WHERE p.merged_into_id IS NULL AND {where}",  # noqa: S608
+                [value for condition in conditions for value in condition.params],
+            )
+            return int(cursor.fetchone()[0])
+
+    def places(self, *, experiment_keys: Sequence[str]) -> Mapping[str, Place]:
+        """Return where the campaigns of these experiments reach people."""
+        campaigns = Campaign.objects.filter(experiment_key__in=experiment_keys).order_by("pk")
+        return {
+            campaign.experiment_key: Place(
+                kind=campaign.kind,
+                label=campaign.get_kind_display(),
+                name=campaign.slug,
+                starts_at=campaign.starts_at or campaign.launched_at,
+                ends_at=campaign.finished_at or campaign.ends_at,
+            )
+            for campaign in campaigns
+        }
+
+
+def targeted(rule: targeting.Rule) -> Condition:
+    """Return the rule as a condition on `marketing_profile p` in this database's dialect."""
+    dialect: Dialect = "sqlite" if connection.vendor == "sqlite" else "postgresql"
+    return compile_targeting(rule, vocabulary=vocabulary(), dialect=dialect)
+
+
+def list_attributes(*, profile_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Return what targeting rules can ask of these profiles, by profile, in four queries."""
+    words = vocabulary()
+    traits: dict[int, dict[int, Any]] = {}
+    for row in ProfileTrait.objects.filter(profile__in=profile_ids).values_list(
+        "profile_id", "definition_id", "number", "text"
+    ):
+        profile_id, definition_id, number, text = row
+        traits.setdefault(profile_id, {})[definition_id] = number if text is None else text
+    segments: dict[int, list[str]] = {}
+    for profile_id, slug in Membership.objects.filter(profile__in=profile_ids).values_list(
+        "profile_id", "segment__slug"
+    ):
+        segments.setdefault(profile_id, []).append(slug)
+    columns = sorted({spec.column for spec in exposed_traits(words).values() if spec.column})
+    return {
+        row["pk"]: attributes_of(
+            row, vocabulary=words, traits=traits.get(row["pk"], {}), segments=segments.get(row["pk"], ())
+        )
+        for row in Profile.objects.filter(pk__in=profile_ids).order_by("pk").values("pk", *columns)
+    }
