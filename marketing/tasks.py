@@ -14,6 +14,9 @@ from marketing.services import drain, segments, timetable
 
 log = logging.getLogger(__name__)
 
+SENDING_SECONDS = 5.0
+"""Then the worker looks at its other tasks."""
+
 
 @shared_task
 def remove_demo_world() -> None:
@@ -59,3 +62,11 @@ def refresh_segment(segment_id: int) -> None:
 def advance_campaigns() -> None:
     """Launch and finish the campaigns that are due; the command is `advance_campaigns`."""
     timetable.advance(at=timezone.now())
+
+
+@shared_task
+def send_messages() -> None:
+    """Send what is due; the command is `send_messages`."""
+    from marketing.services.sending import dispatch  # Liquid and the HTML cleaner: beat has no use for them
+
+    dispatch.send_due(clock=timezone.now, seconds=SENDING_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from marketing.views import campaigns, demo, experience, home, profiles, segments, shop, tracking
+from marketing.views import campaigns, demo, experience, home, mail, profiles, segments, shop, tracking
 
 app_name = "marketing"
 
@@ -36,6 +36,8 @@ CAMPAIGNS = [
     path("c/<slug:slug>/", experience.page, name="page"),
     path("c/<slug:slug>/slot/", experience.slot, name="page-slot"),
     path("r/<str:token>/", tracking.follow, name="follow"),
+    path("m/<str:token>/", mail.follow, name="mail-follow"),
+    path("unsubscribe/<str:token>/", mail.leave, name="unsubscribe"),
     path("shop/", shop.shop, name="shop"),
     path("shop/-/be/", shop.be, name="shop-be"),
     path("shop/-/consent/", shop.consent, name="consent"),

@@ -27,6 +27,7 @@ class ArmConfig:
     key: str
     name: str
     is_control: bool
+    subject: str
     headline: str
     body: str
     button_text: str
@@ -115,6 +116,7 @@ def arm_config(arm: CampaignArm) -> ArmConfig:
         key=arm.key,
         name=arm.name,
         is_control=arm.is_control,
+        subject=arm.creative.subject,
         headline=arm.creative.headline,
         body=arm.creative.body,
         button_text=arm.creative.button_text,

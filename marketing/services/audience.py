@@ -108,11 +108,11 @@ def _count_reachable(segment_id: int | None, purposes: tuple[str, ...]) -> int:
     if segment_id is not None:
         people = people.filter(Exists(Membership.objects.filter(segment_id=segment_id, profile_id=OuterRef("pk"))))
     for purpose in purposes:
-        people = people.filter(Exists(_agreed(purpose)))
+        people = people.filter(Exists(agreed(purpose)))
     return people.count()
 
 
-def _agreed(purpose: str) -> QuerySet[Consent]:
+def agreed(purpose: str) -> QuerySet[Consent]:
     """Return the outer profile's newest word on the purpose if it is a yes."""
     later = Consent.objects.filter(profile_id=OuterRef("profile_id"), purpose=purpose).order_by("-at", "-pk")
     newest = Consent.objects.filter(profile_id=OuterRef("pk"), purpose=purpose, granted=True)

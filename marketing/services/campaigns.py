@@ -11,7 +11,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from marketing.choices import CampaignStatus
+from marketing.choices import CampaignKind, CampaignStatus, CrashPolicy
+from marketing.creatives.html import clean
 from marketing.errors import CannotTransition, InvalidCampaign
 from marketing.models import Campaign, CampaignArm, ChangeLog, Creative, Link
 from marketing.selectors.campaigns import arms_of
@@ -28,7 +29,9 @@ class ArmDraft:
     key: str
     name: str
     percent: int
-    headline: str
+    headline: str = ""
+    subject: str = ""
+    """E-mail only; a control without one gets no message."""
     body: str = ""
     button_text: str = ""
     image: str = ""
@@ -56,6 +59,12 @@ class CampaignDraft:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     is_demo: bool = False
+    kind: str = CampaignKind.PAGE.value
+    sender_id: int | None = None
+    crash_policy: str = CrashPolicy.HOLD.value
+    window_from: int = 8
+    window_until: int = 20
+    per_minute: int | None = None
 
 
 @transaction.atomic
@@ -103,11 +112,18 @@ def draft_of(*, campaign: Campaign) -> CampaignDraft:
         starts_at=campaign.starts_at,
         ends_at=campaign.ends_at,
         is_demo=campaign.is_demo,
+        kind=campaign.kind,
+        sender_id=campaign.sender_id,
+        crash_policy=campaign.crash_policy,
+        window_from=campaign.window_from,
+        window_until=campaign.window_until,
+        per_minute=campaign.per_minute,
         arms=tuple(
             ArmDraft(
                 key=arm.key,
                 name=arm.name,
                 percent=arm.percent,
+                subject=arm.creative.subject,
                 headline=arm.creative.headline,
                 body=arm.creative.body,
                 button_text=arm.creative.button_text,
@@ -163,6 +179,12 @@ def _columns(draft: CampaignDraft) -> dict[str, Any]:
         "people_per_day": draft.people_per_day,
         "starts_at": draft.starts_at,
         "ends_at": draft.ends_at,
+        "kind": draft.kind,
+        "sender_id": draft.sender_id,
+        "crash_policy": draft.crash_policy,
+        "window_from": draft.window_from,
+        "window_until": draft.window_until,
+        "per_minute": draft.per_minute,
     }
 
 
@@ -175,6 +197,10 @@ def _refuse_nonsense(draft: CampaignDraft) -> None:
         raise InvalidCampaign("A campaign has at most one control.")
     if len(draft.arms) > MOST_ARMS:
         raise InvalidCampaign(f"A campaign has at most {MOST_ARMS} arms.")
+    if not 0 <= draft.window_from < draft.window_until <= 24:
+        raise InvalidCampaign(
+            f"Hours from {draft.window_from} to {draft.window_until}: the end must be later, 24 at most."
+        )
     for arm in draft.arms:
         if arm.link and not is_safe_target(arm.link):
             raise InvalidCampaign(f"The button of {arm.name!r} leads to {arm.link!r}; it must be a web address.")
@@ -202,7 +228,14 @@ def _store_arms(campaign: Campaign, arms: Sequence[ArmDraft], *, at: datetime, a
 def _creative(campaign: Campaign, arm: ArmDraft, *, at: datetime, actor: User | None) -> Creative:
     """Return the newest version if it says the same, otherwise store the next one."""
     key = f"{campaign.slug}/{arm.key}"
-    words = {"headline": arm.headline, "body": arm.body, "button_text": arm.button_text, "image": arm.image}
+    body = clean(arm.body) if campaign.kind == CampaignKind.EMAIL else arm.body
+    words = {
+        "subject": arm.subject,
+        "headline": arm.headline,
+        "body": body,
+        "button_text": arm.button_text,
+        "image": arm.image,
+    }
     newest = Creative.objects.filter(key=key).order_by("-version").first()
     if newest is not None and all(getattr(newest, name) == value for name, value in words.items()):
         return newest

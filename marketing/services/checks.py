@@ -12,8 +12,11 @@ from django.utils.translation import gettext_lazy
 
 from experiments.selectors import list_metrics
 from experiments.services.planning import SampleSizePlan, plan
+from marketing.choices import CampaignKind
+from marketing.creatives.templates import BadTemplate
 from marketing.models import Segment
-from marketing.services.campaigns import CampaignDraft
+from marketing.services.campaigns import ArmDraft, CampaignDraft
+from marketing.services.sending.rendering import unknown_names
 from recommender.selectors import list_strategy_choices
 
 LONGEST_DAYS: Final = 180
@@ -105,14 +108,42 @@ def _arms(draft: CampaignDraft, known: Known) -> str:
     treated = [arm for arm in draft.arms if not arm.is_control and arm.percent]
     if not treated:
         return _("Add at least one arm beside the control, with a share of the people.")
-    unnamed = [arm.name or arm.key for arm in draft.arms if not arm.headline]
+    unnamed = [arm.name or arm.key for arm in draft.arms if not arm.headline and not _is_silent(draft, arm)]
     if unnamed:
         return _("No headline yet: %(arms)s.") % {"arms": ", ".join(unnamed)}
     return ""
 
 
+def _is_silent(draft: CampaignDraft, arm: ArmDraft) -> bool:
+    """Tell whether the arm is a sending's usual control: its people get no message."""
+    return draft.kind == CampaignKind.EMAIL and arm.is_control and not arm.subject
+
+
+def _mail(draft: CampaignDraft, known: Known) -> str:
+    if draft.kind != CampaignKind.EMAIL:
+        return ""
+    if draft.sender_id is None:
+        return _("Choose the sender: the law asks for a name and a postal address in every message.")
+    written = [arm for arm in draft.arms if not _is_silent(draft, arm)]
+    unnamed = [arm.name or arm.key for arm in written if not arm.subject.strip()]
+    if unnamed:
+        return _("No subject yet: %(arms)s.") % {"arms": ", ".join(unnamed)}
+    for arm in written:
+        if arm.subject.strip().lower().startswith(("re:", "fwd:", "fw:")):
+            return _("The subject of %(arm)s pretends to be an answer. Take away “Re:” or “Fwd:”.") % {"arm": arm.name}
+        try:
+            unknown = unknown_names(subject=arm.subject, headline=arm.headline, body=arm.body)
+        except BadTemplate as error:
+            return _("The text of %(arm)s cannot be read: %(error)s") % {"arm": arm.name, "error": error}
+        if unknown:
+            return _("%(arm)s names what no message has: %(names)s.") % {"arm": arm.name, "names": ", ".join(unknown)}
+    return ""
+
+
 def _difference(draft: CampaignDraft, known: Known) -> str:
-    shown = {(arm.headline, arm.body, arm.button_text, arm.image, arm.link, arm.strategy) for arm in draft.arms}
+    shown = {
+        (arm.subject, arm.headline, arm.body, arm.button_text, arm.image, arm.link, arm.strategy) for arm in draft.arms
+    }
     if len(shown) < len(draft.arms):
         return _("Two arms show the same. Change the words or the recommendations of one.")
     return ""
@@ -155,6 +186,7 @@ RULES: Final[tuple[tuple[str, str | Promise, Rule], ...]] = (
     ("consent", gettext_lazy("Consent that covers it"), _consent),
     ("control", gettext_lazy("A control group"), _control),
     ("arms", gettext_lazy("Something to compare"), _arms),
+    ("mail", gettext_lazy("A message that may be sent"), _mail),
     ("difference", gettext_lazy("Arms that differ"), _difference),
     ("shares", gettext_lazy("Shares that add up"), _shares),
     ("strategies", gettext_lazy("Recommendations that exist"), _strategies),

@@ -23,6 +23,7 @@ from marketing.models import Campaign
 from marketing.selectors.campaigns import clear_config_cache
 from marketing.services.campaigns import CampaignDraft, draft_of, log_change
 from marketing.services.checks import launch_checks, reasons_against, sample_size
+from marketing.services.sending import outbox
 from recommender.services.holds import hold_strategies, release_strategies
 
 UNIT_TYPE: Final = "profile"
@@ -204,6 +205,7 @@ def finish(*, campaign_id: int, at: datetime, actor: User | None = None, message
         if get_status(experiment_key=campaign.experiment_key) in LIVE_EXPERIMENT:
             experiments.stop(experiment_key=campaign.experiment_key, at=at, actor=actor, message=message)
         release_strategies(holder=campaign.experiment_key, at=at)
+        outbox.end(campaign_id=campaign.pk, at=at)
 
     return _transition("finish", campaign_id=campaign_id, at=at, actor=actor, message=message, act=act)
 
@@ -215,6 +217,7 @@ def emergency_stop(*, campaign_id: int, at: datetime, actor: User | None = None,
         if get_status(experiment_key=campaign.experiment_key) in (*LIVE_EXPERIMENT, "decided"):
             experiments.emergency_stop(experiment_key=campaign.experiment_key, at=at, actor=actor, message=message)
         release_strategies(holder=campaign.experiment_key, at=at)
+        outbox.end(campaign_id=campaign.pk, at=at)
 
     return _transition("emergency_stop", campaign_id=campaign_id, at=at, actor=actor, message=message, act=act)
 

@@ -43,7 +43,9 @@ def preview(*, arm: ArmConfig, campaign: CampaignConfig, profile_id: int | None,
         outside=None,
         is_exposed=False,
         person=None,
-        recommendation=recommendation_for(arm, user_id=user_id, context={}, at=at, is_logged=False),
+        recommendation=recommendation_for(
+            arm, user_id=user_id, context={}, at=at, held_by=campaign.experiment_key, is_logged=False
+        ),
     )
 
 
@@ -85,6 +87,7 @@ def _config(arm: ArmDraft) -> ArmConfig:
         key=arm.key,
         name=arm.name,
         is_control=arm.is_control,
+        subject=arm.subject,
         headline=arm.headline,
         body=arm.body,
         button_text=arm.button_text,

@@ -125,7 +125,7 @@ def record_click(*, click: Click, visitor: Visitor, at: datetime) -> bool:
         "product_id": click.item,
         "suspicion": visitor.suspicion,
     }
-    _store(
+    store_event(
         SUSPECT_CLICK if visitor.suspicion else CLICK,
         profile_id=person.profile_id,
         properties={name: value for name, value in properties.items() if value not in {"", None}},
@@ -139,7 +139,7 @@ def record_view(*, item_id: str, visitor: Visitor, at: datetime) -> bool:
     person = None if visitor.suspicion else find_person(visitor=visitor)
     if person is None or not _may_measure(person):
         return False
-    _store(VIEW, profile_id=person.profile_id, properties={"product_id": item_id}, at=at)
+    store_event(VIEW, profile_id=person.profile_id, properties={"product_id": item_id}, at=at)
     return True
 
 
@@ -156,7 +156,7 @@ def record_order(*, item_id: str, visitor: Visitor, at: datetime) -> str:
         "currency": item.currency or settings.REPORTING_CURRENCY,
         "revenue": (item.price or 0) / MICRO,
     }
-    _store(ORDER, profile_id=person.profile_id, properties=properties, at=at)
+    store_event(ORDER, profile_id=person.profile_id, properties=properties, at=at)
     return order_id
 
 
@@ -227,12 +227,14 @@ def _token(
     return signing.dumps(asdict(click), salt=CLICK_SALT, compress=True)
 
 
-def _store(event: str, *, profile_id: int, properties: Mapping[str, Any], at: datetime) -> None:
-    """Send one event of the house through the ingestion service."""
+def store_event(
+    event: str, *, profile_id: int, properties: Mapping[str, Any], at: datetime, message_id: str = ""
+) -> None:
+    """Send one event of the house through the ingestion service; one that has an id of its own is stored once."""
     message = {
         "type": "track",
         "event": event,
-        "messageId": uuid4().hex,
+        "messageId": message_id or uuid4().hex,
         "timestamp": at.isoformat(),
         "profileId": profile_id,
         "properties": dict(properties),

@@ -1,0 +1,81 @@
+"""E-mail through Django's configured backend, one kept connection per instance."""
+
+from __future__ import annotations
+
+import smtplib
+import time
+from typing import Any, Final
+
+from django.core.mail import EmailMultiAlternatives, get_connection
+
+from marketing.channels import Fate, Mail, Outcome
+
+IDLE: Final = 5.0  # seconds; a server may have hung up on a connection that rested longer
+TEXT_LENGTH: Final = 180
+
+
+class EmailChannel:
+    """Sends through `EMAIL_BACKEND`; with SMTP the connection is kept and checked after a rest."""
+
+    def __init__(self) -> None:
+        self._backend: Any = get_connection(fail_silently=False)
+        self._used_at = 0.0
+
+    def send(self, mail: Mail) -> Outcome:
+        """Hand one message over and say what became of it."""
+        try:
+            self._make_ready()
+        except smtplib.SMTPAuthenticationError as error:
+            return Outcome(Fate.DOWN, str(error.smtp_code), _said(error.smtp_error))
+        except (OSError, smtplib.SMTPException) as error:
+            self.close()
+            return Outcome(Fate.DOWN, "", _said(error))
+        try:
+            self._backend.send_messages([_message(mail)])
+        except smtplib.SMTPRecipientsRefused as error:
+            code, text = next(iter(error.recipients.values()))
+            return Outcome(_fate(code), str(code), _said(text))
+        except smtplib.SMTPResponseException as error:  # sender refused, data refused
+            return Outcome(_fate(error.smtp_code), str(error.smtp_code), _said(error.smtp_error))
+        except ValueError as error:  # a header with a line break, an address that is none
+            return Outcome(Fate.REJECTED, "", _said(error))
+        except (OSError, smtplib.SMTPException) as error:
+            self.close()
+            return Outcome(Fate.UNKNOWN, "", _said(error))
+        self._used_at = time.monotonic()
+        return Outcome(Fate.ACCEPTED)
+
+    def close(self) -> None:
+        """Close the connection; the next message opens another."""
+        try:
+            self._backend.close()
+        except (OSError, smtplib.SMTPException):
+            self._backend.connection = None
+
+    def _make_ready(self) -> None:
+        connection = getattr(self._backend, "connection", None)
+        if connection is not None and time.monotonic() - self._used_at > IDLE and connection.noop()[0] != 250:
+            self.close()
+        self._backend.open()
+
+
+def _message(mail: Mail) -> EmailMultiAlternatives:
+    message = EmailMultiAlternatives(
+        subject=mail.subject,
+        body=mail.text,
+        from_email=mail.sender,
+        to=[mail.recipient],
+        reply_to=[mail.reply_to] if mail.reply_to else None,
+        headers={"Message-ID": mail.message_id, **mail.headers},
+    )
+    message.attach_alternative(mail.html, "text/html")
+    return message
+
+
+def _fate(code: int) -> Fate:
+    return Fate.REJECTED if code >= 500 else Fate.TEMPORARY
+
+
+def _said(text: object) -> str:
+    said = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    return " ".join(said.split())[:TEXT_LENGTH]

@@ -1,0 +1,50 @@
+"""The signed addresses in a message. They hold numbers only: no address, no name, and nothing that can be changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.conf import settings
+from django.core import signing
+from django.urls import reverse
+
+CLICK_SALT: Final = "marketing.mail.click"
+UNSUBSCRIBE_SALT: Final = "marketing.mail.unsubscribe"
+
+
+@dataclass(frozen=True, slots=True)
+class MailClick:
+    """What a link of a message says: the delivery, and a target that is named, never spelled out."""
+
+    delivery_id: int
+    link_id: int
+    """0: the item."""
+    item: str
+    position: int
+    recommendation_id: str
+
+
+def click_url(click: MailClick) -> str:
+    """Return the absolute address of a link in a message."""
+    parts = [click.delivery_id, click.link_id, click.item, click.position, click.recommendation_id]
+    return _absolute(reverse("marketing:mail-follow", args=[signing.dumps(parts, salt=CLICK_SALT)]))
+
+
+def read_click(token: str) -> MailClick:
+    """Return what a link says; `signing.BadSignature` for anything that we did not sign."""
+    return MailClick(*signing.loads(token, salt=CLICK_SALT))
+
+
+def unsubscribe_url(delivery_id: int) -> str:
+    """Return the absolute address at which the recipient of a delivery unsubscribes."""
+    return _absolute(reverse("marketing:unsubscribe", args=[signing.dumps(delivery_id, salt=UNSUBSCRIBE_SALT)]))
+
+
+def read_unsubscribe(token: str) -> int:
+    """Return the delivery; `signing.BadSignature` for anything that we did not sign."""
+    return int(signing.loads(token, salt=UNSUBSCRIBE_SALT))
+
+
+def _absolute(path: str) -> str:
+    return settings.PUBLIC_URL.rstrip("/") + path
