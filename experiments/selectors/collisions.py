@@ -1,27 +1,52 @@
-"""Which experiments would share units with one that is being planned."""
+"""Which experiments would share people, a place, a time or a part of the experience with one that is being planned."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count
+from django.conf import settings
+from django.db.models import Count, Max, Q
+from django.utils.module_loading import import_string
 
 from experiments.choices import ExperimentStatus
-from experiments.models import Experiment, Phase
-from experiments.selectors.ramp import coverage_in_force
+from experiments.models import Arm, Experiment, Phase
+from experiments.ports import People, Place
+from experiments.targeting.tree import Rule, decode
+
+MOST_COUNTED = 20
+"""Rivals whose common people are counted: each costs one query over the units."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collision:
-    """A live experiment that shares units: how many it has taken in, and how many of them this one takes in at most.
+    """A live experiment that shares units with the planned one.
 
-    At most, because what the targeting rules leave out is not known before people come.
+    `exposed_n`: how many it has taken in, `shared_n`: how many of them the planned one takes in at most, by its range
+    of the layer and its coverage. `audience_n`: how many units both address, `both_n`: how many of those are expected
+    in both; None where nobody can tell. `place`: both reach people in the same kind of place at the same time.
+    `payload`: names that the arms of both set, so that one may overwrite the other.
     """
 
     key: str
     name: str
     exposed_n: int
     shared_n: int
+    audience_n: int | None
+    both_n: int | None
+    place: Place | None
+    payload: tuple[str, ...]
+
+    @property
+    def is_serious(self) -> bool:
+        """Whether they are likely to change the same thing."""
+        return self.place is not None or bool(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class _Traffic:
+    rule: Rule
+    share: float
 
 
 def list_collisions(*, experiment_key: str) -> list[Collision]:
@@ -35,16 +60,52 @@ def list_collisions(*, experiment_key: str) -> list[Collision]:
     rivals = Experiment.objects.live().filter(unit_type=experiment.unit_type).exclude(pk=experiment.pk)
     if experiment.layer_id is not None:
         rivals = rivals.exclude(layer=experiment.layer_id)
-    share = _share(experiment)
-    rows = rivals.annotate(exposed_n=Count("exposures__unit_id", distinct=True)).order_by("-exposed_n", "key")
-    return [
-        Collision(key=key, name=name, exposed_n=exposed_n, shared_n=round(exposed_n * share))
-        for key, name, exposed_n in rows.values_list("key", "name", "exposed_n")
-    ]
+    rows = list(rivals.annotate(exposed_n=Count("exposures__unit_id", distinct=True)).order_by("-exposed_n", "key"))
+    if not rows:
+        return []
+    people: People = import_string(settings.EXPERIMENTS_PEOPLE)()
+    keys = [experiment.key, *(rival.key for rival in rows)]
+    places, names, traffic = people.places(experiment_keys=keys), _payload_names(keys), _traffic([experiment, *rows])
+    mine, my_place = traffic[experiment.pk], places.get(experiment.key)
+    found = []
+    for index, rival in enumerate(rows):
+        theirs, their_place = traffic[rival.pk], places.get(rival.key)
+        both = [(experiment.key, mine.rule), (rival.key, theirs.rule)]
+        audience_n = people.count(experiments=both) if index < MOST_COUNTED else None
+        found.append(
+            Collision(
+                key=rival.key,
+                name=rival.name,
+                exposed_n=rival.exposed_n,
+                shared_n=round(rival.exposed_n * mine.share),
+                audience_n=audience_n,
+                # Their hashes are independent, so that the shares multiply.
+                both_n=None if audience_n is None else round(audience_n * mine.share * theirs.share),
+                place=their_place if my_place and their_place and my_place.meets(their_place) else None,
+                # Whatever has a place of its own overwrites nothing elsewhere.
+                payload=() if my_place or their_place else tuple(sorted(names[experiment.key] & names[rival.key])),
+            )
+        )
+    return sorted(found, key=lambda one: (not one.is_serious, -one.exposed_n, one.key))
 
 
-def _share(experiment: Experiment) -> float:
-    """The part of all units that the experiment takes in: its range of the layer times its coverage."""
-    phase = Phase.objects.current().filter(experiment=experiment).first()
-    coverage = 1.0 if phase is None else coverage_in_force(phase=phase)
-    return (experiment.layer_upper - experiment.layer_lower) * coverage
+def _traffic(experiments: Sequence[Experiment]) -> dict[int, _Traffic]:
+    """Rule and part of all units that are taken in, by experiment: the range of the layer times the coverage."""
+    phases = Phase.objects.current().filter(experiment__in=experiments)
+    reached = Max("ramp__coverage", filter=Q(ramp__applied_at__isnull=False))
+    regimes = {phase.experiment_id: phase for phase in phases.annotate(reached=reached)}
+    traffic = {}
+    for experiment in experiments:
+        phase, width = regimes[experiment.pk], experiment.layer_upper - experiment.layer_lower
+        coverage = max(phase.coverage, phase.reached or 0.0)
+        traffic[experiment.pk] = _Traffic(decode(phase.targeting), width * coverage)
+    return traffic
+
+
+def _payload_names(keys: list[str]) -> dict[str, set[str]]:
+    """The names in the payloads of each experiment's arms."""
+    names: dict[str, set[str]] = {key: set() for key in keys}
+    for key, payload in Arm.objects.filter(experiment__key__in=keys).values_list("experiment__key", "payload"):
+        if isinstance(payload, dict):
+            names[key] |= set(payload)
+    return names
