@@ -10,13 +10,12 @@ import bisect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import Q
 
-from experiments.facts.expressions import PlannedMetric, event_values, multi_arm_pairs, unit_totals
+from experiments.facts.expressions import DAY, PlannedMetric, event_values, multi_arm_pairs, unit_totals
 from experiments.models import Experiment, FrozenUnit, Phase, Snapshot
 from experiments.services.exposure import microseconds
 from experiments.services.facts import load_facts
@@ -24,6 +23,7 @@ from experiments.services.planned import planned_metrics
 from experiments.services.totals import EventValues, MetricColumns, UnitTotals, ended_days
 
 # Total, before, per, per before, and the single values of events.
+ALL_TIME: Final = 2**62
 NOTHING: Final = (0, 0, 0, 0, ())
 
 
@@ -95,33 +95,34 @@ def _with_events(events: EventValues, frozen: Sequence[FrozenUnit], key: str, fi
     return EventValues(unit=np.concatenate([events.unit, units]), values=np.concatenate([events.values, numbers]))
 
 
-def freeze(*, facts_unit: str, owners: Sequence[tuple[str, str]], at: datetime) -> int:
+def freeze(*, facts_unit: str, owners: Sequence[tuple[str, str]]) -> int:
     """Keep what one person contributed to every experiment they were exposed in; return how many rows that made.
 
-    `facts_unit` is the person as the facts name units, `owners` are the (unit type, unit id) of the exposures. Nothing
-    is deleted here: `services.privacy.forget` does that next, in the same transaction.
+    Everything that is stored of them counts: what comes later does not. `facts_unit` is the person as the facts name
+    units, `owners` are the (unit type, unit id) of the exposures. Nothing is deleted here: `services.privacy.forget`
+    does that next, in the same transaction.
     """
     mine = Q()
     for unit_type, unit_id in owners:
         mine |= Q(exposures__unit_type=unit_type, exposures__unit_id=unit_id)
     exposed = Experiment.objects.filter(mine, started_at__isnull=False, facts="").distinct() if owners else ()
-    return sum(_freeze_in(experiment, facts_unit, microseconds(at)) for experiment in exposed)
+    return sum(_freeze_in(experiment, facts_unit) for experiment in exposed)
 
 
-def _freeze_in(experiment: Experiment, facts_unit: str, until: int) -> int:
+def _freeze_in(experiment: Experiment, facts_unit: str) -> int:
     facts = load_facts(experiment=experiment)
     metrics = planned_metrics(experiment)[1]
     exposures = facts.exposures(experiment_key=experiment.key)
     unit = int(facts_unit) if exposures.schema()["unit"].is_integer() else facts_unit
     units = exposures.filter(exposures.unit == unit).select("unit").distinct()
-    plan: dict[str, Any] = {"experiment_key": experiment.key, "until": until, "units": units}
+    plan: dict[str, Any] = {"experiment_key": experiment.key, "until": ALL_TIME, "units": units}
     rows = facts.execute(unit_totals(facts, metrics=metrics, **plan)).to_pylist()
     values = {
         metric.key: facts.execute(event_values(facts, metric=metric, **plan)).column("number").to_pylist()
         for metric in metrics
         if metric.definition.per_event
     }
-    pairs = facts.execute(multi_arm_pairs(exposures, until=until, units=units)).to_pylist()
+    pairs = facts.execute(multi_arm_pairs(exposures, until=ALL_TIME, units=units)).to_pylist()
     phases = dict(Phase.objects.filter(experiment=experiment).values_list("number", "pk"))
     keys = column_keys(experiment)
     frozen = [
@@ -129,7 +130,7 @@ def _freeze_in(experiment: Experiment, facts_unit: str, until: int) -> int:
             experiment=experiment,
             phase_id=phases[row["phase"]],
             arms=[row["arm"]],
-            first_at=_coarse(int(row["first_at"]), _cuts(experiment, metrics, int(row["first_at"]), until)),
+            first_at=_coarse(int(row["first_at"]), _cuts(experiment, metrics, int(row["first_at"]))),
             totals={keys[metric.key]: _numbers(row, metric, values.get(metric.key)) for metric in metrics},
         )
         for row in rows
@@ -147,14 +148,17 @@ def _numbers(row: dict[str, Any], metric: PlannedMetric, values: list[int] | Non
     return [*(int(row.get(name) or 0) for name in names), values or []]
 
 
-def _cuts(experiment: Experiment, metrics: Sequence[PlannedMetric], first_at: int, until: int) -> list[int]:
+def _cuts(experiment: Experiment, metrics: Sequence[PlannedMetric], first_at: int) -> list[int]:
     """The moments between which a first exposure may be moved without changing a stored result.
 
-    Those at which somebody looked (ends of days, snapshots), and the same before each window's length.
+    Those at which somebody looked (snapshots, and ends of days up to the last of them), and the same before each
+    window's length; besides the end of the exposure's own day.
     """
-    _, ends = ended_days(first_at=first_at, until=until, time_zone=settings.REPORTING_TIME_ZONE)
-    looked = Snapshot.objects.filter(experiment=experiment).values_list("at", flat=True)
-    moments = {*ends, until, *(microseconds(at) for at in looked)}
+    looked = [microseconds(at) for at in Snapshot.objects.filter(experiment=experiment).values_list("at", flat=True)]
+    own_day = first_at + 2 * DAY  # long enough for the longest day of the year
+    last = max([own_day, *looked])
+    _, ends = ended_days(first_at=first_at, until=last, time_zone=settings.REPORTING_TIME_ZONE)
+    moments = {*ends, *looked}
     return sorted(moments | {moment - metric.closes_after for moment in moments for metric in metrics})
 
 

@@ -1,7 +1,7 @@
 """A person's rights over their data: all of it handed out, all of it deleted.
 
-Erasure deletes now, from every table that names the person. A running experiment loses the unit: freezing its
-anonymous contribution first belongs to the erasure that keeps reported results as they were.
+Erasure deletes now, from every table that names the person. Before that, what the person contributed to the planned
+metrics of experiments is frozen without the person, so that reported results stay as they were.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, models, transaction
 from django.db.models import Q
 
+from experiments.services import freezing
 from experiments.services import privacy as experiments
 from marketing.errors import UnknownProfile
 from marketing.models import (
@@ -31,6 +32,7 @@ from marketing.models import (
     ProfileAlias,
     ProfileTrait,
 )
+from marketing.services.archive import export_archived, forget_archived
 from recommender.services import privacy as recommender
 
 UNIT_TYPE: Final = "profile"
@@ -60,6 +62,7 @@ def export_profile(*, profile_id: int) -> dict[str, Any]:
     units = _units(ids)
     return {
         **own,
+        "archivedevent": export_archived(identity_ids=_identity_ids(ids)),
         "experiments": [row for kind, unit in units for row in experiments.export(unit_type=kind, unit_id=unit)],
         "recommendations": [recommender.export(user_id=str(pk)) for pk in ids],
     }
@@ -70,11 +73,14 @@ def erase_profile(*, profile_id: int) -> Counter[str]:
     """Delete every row about the person, those of merged profiles included; return how many there were of each."""
     ids = _all_ids(profile_id)
     deleted: Counter[str] = Counter()
-    for kind, unit in _units(ids):
+    units = _units(ids)
+    freezing.freeze(facts_unit=str(ids[0]), owners=units)
+    for kind, unit in units:
         deleted["exposure"] += experiments.forget(unit_type=kind, unit_id=unit)
     for pk in ids:
         deleted["slate"] += recommender.forget(user_id=str(pk)).slates
     deleted["deadletter"] += _forget_letters(ids)
+    deleted["archivedevent"] += forget_archived(identity_ids=_identity_ids(ids))
     Profile.objects.filter(pk__in=ids).update(merged_into=None)
     for model, fields in TABLES:
         rows = _of(model, fields, ids)
@@ -104,6 +110,10 @@ def _units(ids: Sequence[int]) -> list[tuple[str, str]]:
     """Under which units experiments may know the person: the profiles, and each identity by its kind."""
     known = Identity.objects.filter(profile__in=ids).order_by("pk").values_list("kind", "value")
     return [(UNIT_TYPE, str(pk)) for pk in ids] + list(known)
+
+
+def _identity_ids(ids: Sequence[int]) -> list[int]:
+    return list(Identity.objects.filter(profile__in=ids).values_list("pk", flat=True))
 
 
 def _of(model: type[models.Model], fields: Sequence[str], ids: Sequence[int]) -> models.QuerySet[Any]:
