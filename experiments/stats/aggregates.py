@@ -6,11 +6,14 @@ its mean; see `choose_shift`). Kept are n, S = Σ(y − c) and Q = Σ(y − c)(y
 y − c is exact for y near c, so nothing large is ever summed; S and Q are additive, so merging days,
 segments and arms is plain addition; differences of means are differences of S / n and never see c.
 Errors are those of summation alone (numpy's pairwise sums and BLAS products over blocks of
-`BLOCK_ROWS` rows): about 1e-15 relative, whatever the mean.
+rows): about 1e-15 relative, whatever the mean. What a far shift has lost is not made
+up: a centred moment within the rounding of its own sums is told as 0, so a constant column has no
+variance about any shift.
 
 Sources: T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample variance:
 analysis and recommendations", The American Statistician 37 (1983), section 3 (shifted data);
-P. H. Sterbenz, "Floating-point computation" (1974), theorem 4.3.1.
+P. H. Sterbenz, "Floating-point computation" (1974), theorem 4.3.1; N. J. Higham, "Accuracy and
+stability of numerical algorithms" (2nd ed., 2002), section 4.2 (error of a sum, in any order).
 """
 
 from __future__ import annotations
@@ -22,11 +25,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from experiments.stats.blocks import BLOCK_ROWS, add_block, check_weights, order_by_cell, pick
+from experiments.stats.blocks import check_weights, order_by_cell, sum_cells
 from experiments.stats.results import FloatArray, IntArray
 
 Column: TypeAlias = str | int
 Key: TypeAlias = int | slice | IntArray | tuple[int | slice | IntArray | None, ...] | None
+
+# A sum of n products is off by at most n roundings of the sum of their sizes, in any order of adding
+# (Higham, equation 4.4); a centred moment sees that of Q once and that of S twice.
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +104,35 @@ class Aggregates:
         return self.origin(column) + self.deviation(column)
 
     def covariance(self, first: Column = 0, second: Column = 0) -> FloatArray:
-        """The sample covariance (n − 1; for weights W − ΣW²/W as in numpy.cov's aweights)."""
+        """The sample covariance (n − 1; for weights W − ΣW²/W as in numpy.cov's aweights).
+
+        0 where it lies within the rounding of the sums: constant columns, shifts far too far away.
+
+        >>> float(aggregate({"y": [0.1] * 10}).covariance())
+        0.0
+        """
         i, j = self.position(first), self.position(second)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             centred = self.products[..., i, j] - self.sums[..., i] * (self.sums[..., j] / self.weight)
             result = centred / (self.weight - self.weight_squares / self.weight)
-        return np.where(self.n > 1, np.maximum(result, 0.0) if i == j else result, np.nan)
+            size = self._size(i) if i == j else np.sqrt(self._size(i) * self._size(j))
+            lost = (centred if i == j else np.abs(centred)) <= ROUNDING * self.count * size
+        return np.where(self.n > 1, np.where(lost, 0.0, result), np.nan)
+
+    def rounding(self, column: Column = 0) -> FloatArray:
+        """The error that summation may have left in the variance of a column, in its units squared.
+
+        >>> cells = aggregate({"y": [1.0, 2.0]}, shift=1e6)
+        >>> bool(cells.rounding() < 0.01 * cells.variance())
+        True
+        """
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            size = self._size(self.position(column))
+            return np.asarray(ROUNDING * self.count * size / (self.weight - self.weight_squares / self.weight))
+
+    def _size(self, i: int) -> FloatArray:
+        """Σ(y − shift)², what a centred moment was cancelled from."""
+        return np.asarray(np.abs(self.products[..., i, i]))
 
     def variance(self, column: Column = 0) -> FloatArray:
         """The sample variance of a column; NaN below two units."""
@@ -355,23 +385,11 @@ def aggregate(
     columns = [np.asarray(v, dtype=np.float64) for v in values.values()]
     if not columns or any(c.ndim != 1 or c.shape != columns[0].shape for c in columns):
         raise ValueError("values must be one-dimensional columns of one length")
-    n, k = columns[0].size, len(columns)
-    shifts = np.broadcast_to(np.asarray(shift, dtype=np.float64), (k,))
-    order, edges = order_by_cell(groups, n, n_groups)
+    n = columns[0].size
+    shifts = np.broadcast_to(np.asarray(shift, dtype=np.float64), (len(columns),))
+    cells = order_by_cell(groups, n, n_groups)
     frequency = check_weights(frequencies, n, "frequencies")
-    weight = check_weights(weights, n, "weights")
-    totals = np.zeros((edges.size - 1, 3))
-    sums = np.zeros((edges.size - 1, k))
-    products = np.zeros((edges.size - 1, k, k))
-    block = np.empty((k, min(BLOCK_ROWS, max(n, 1))))
-    for cell, (first, last) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
-        for start in range(first, last, BLOCK_ROWS):
-            rows = slice(start, min(start + BLOCK_ROWS, last))
-            picked = rows if order is None else order[rows]
-            z = block[:, : rows.stop - rows.start]
-            for i, column in enumerate(columns):
-                np.subtract(column[picked], shifts[i], out=z[i])
-            totals[cell] += add_block(z, pick(frequency, picked), pick(weight, picked), sums[cell], products[cell])
+    totals, sums, products = sum_cells(columns, shifts, cells, frequency, check_weights(weights, n, "weights"))
     if not np.isfinite(sums).all():
         raise ValueError("values must be finite: exclude or fill what is missing before aggregating")
     one_cell = groups is None

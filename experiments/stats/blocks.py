@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -48,28 +50,50 @@ def check_weights(weights: ArrayLike | None, n: int, name: str) -> FloatArray | 
     return result
 
 
-def pick(weights: FloatArray | None, picked: slice | IntArray) -> FloatArray | None:
-    """The weights of some units, None if there are none.
+def sum_cells(
+    columns: Sequence[FloatArray],
+    shifts: FloatArray,
+    cells: tuple[IntArray | None, IntArray],
+    frequency: FloatArray | None,
+    weight: FloatArray | None,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Σf, Σfw and Σfw² (cells, 3), sums (cells, k) and products (cells, k, k) of columns minus shifts.
 
-    >>> pick(np.array([1.0, 2.0]), slice(1, 2))
-    array([2.])
+    `cells` is what `order_by_cell` gives.
+
+    >>> totals, sums, products = sum_cells([np.array([1.0, 2.0])], np.zeros(1), (None, np.array([0, 2])), None, None)
+    >>> totals.tolist(), sums.tolist(), products.tolist()
+    ([[2.0, 2.0, 2.0]], [[3.0]], [[[5.0]]])
     """
+    order, edges = cells
+    k, n = len(columns), columns[0].size
+    totals = np.zeros((edges.size - 1, 3))
+    sums = np.zeros((edges.size - 1, k))
+    products = np.zeros((edges.size - 1, k, k))
+    block = np.empty((k, min(BLOCK_ROWS, max(n, 1))))
+    for cell, (first, last) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
+        for start in range(first, last, BLOCK_ROWS):
+            rows = slice(start, min(start + BLOCK_ROWS, last))
+            picked = rows if order is None else order[rows]
+            z = block[:, : rows.stop - rows.start]
+            for i, column in enumerate(columns):
+                np.subtract(column[picked], shifts[i], out=z[i])
+            totals[cell] += _add_block(z, _pick(frequency, picked), _pick(weight, picked), sums[cell], products[cell])
+    return totals, sums, products
+
+
+def _pick(weights: FloatArray | None, picked: slice | IntArray) -> FloatArray | None:
     return None if weights is None else weights[picked]
 
 
-def add_block(
+def _add_block(
     z: FloatArray,
     frequency: FloatArray | None,
     weight: FloatArray | None,
     sums: FloatArray,
     products: FloatArray,
 ) -> tuple[float, float, float]:
-    """Add one block of shifted columns (k, rows) to a cell in place; returns its Σf, Σfw and Σfw².
-
-    >>> sums, products = np.zeros(1), np.zeros((1, 1))
-    >>> add_block(np.array([[1.0, 2.0]]), None, None, sums, products), sums.tolist(), products.tolist()
-    ((2, 2, 2), [3.0], [[5.0]])
-    """
+    """Add one block of shifted columns (k, rows) to a cell in place; returns its Σf, Σfw and Σfw²."""
     if frequency is None and weight is None:
         sums += z.sum(axis=1)
         products += z @ z.T

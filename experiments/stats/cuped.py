@@ -21,7 +21,7 @@ import numpy as np
 
 from experiments.stats.aggregates import Aggregates, Column
 from experiments.stats.estimates import Estimate, LiftMethod, compare, significance
-from experiments.stats.linear import Linear, Term, covariance_of, covariances, is_ratio, linearize, solve
+from experiments.stats.linear import Linear, Term, covariance_of, covariances, is_ratio, linearize, solve, variance_of
 from experiments.stats.mean import compare_means, enough_units
 from experiments.stats.results import Alternative, Comparison, FloatArray, Reason
 
@@ -200,7 +200,7 @@ def _adjusted(
         gradient = gradient - known[..., None] * np.where(known[..., None] == 0, 0.0, x.gradient)
     n = cells.n
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = np.maximum(covariance_of(cells, gradient, gradient), 0.0) / n
+        variance = variance_of(cells, gradient) / n
         if ddof == 0:
             variance = variance * ((n - 1) / n)
     few = enough_units(cells)

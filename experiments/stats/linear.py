@@ -83,6 +83,39 @@ def covariance_of(aggregates: Aggregates, first: FloatArray, second: FloatArray)
     return total
 
 
+def variance_of(aggregates: Aggregates, gradient: FloatArray) -> FloatArray:
+    """Per-unit variance gradient' Σ gradient; 0 where the terms cancel down to the rounding of their sums.
+
+    >>> from experiments.stats.aggregates import aggregate
+    >>> cells = aggregate({"y": [0.1, 0.2, 0.4], "x": [0.3, 0.6, 1.2]})
+    >>> float(variance_of(cells, np.array([3.0, -1.0])))
+    0.0
+    """
+    used = _used(gradient)
+    total = covariance_of(aggregates, gradient, gradient)
+    if len(used) == 1:
+        return total
+    noise = sum((np.square(gradient[..., i]) * aggregates.rounding(i) for i in used), start=np.zeros(()))
+    return np.where(total <= len(used) * noise, 0.0, total)
+
+
+def residual_gradient(
+    aggregates: Aggregates, outcome: Column, covariates: Sequence[Column], slopes: FloatArray
+) -> FloatArray:
+    """The gradient (…, k) of outcome − slopes' covariates, for slopes (…, p).
+
+    >>> from experiments.stats.aggregates import aggregate
+    >>> residual_gradient(aggregate({"y": [1.0], "x": [2.0]}), "y", ["x"], np.array([0.5])).tolist()
+    [1.0, -0.5]
+    """
+    shape = np.broadcast_shapes(aggregates.shape, slopes.shape[:-1])
+    gradient = np.zeros((*shape, len(aggregates.columns)))
+    gradient[..., aggregates.position(outcome)] = 1.0
+    for j, covariate in enumerate(covariates):
+        gradient[..., aggregates.position(covariate)] -= slopes[..., j]
+    return gradient
+
+
 def covariances(aggregates: Aggregates, gradients: Sequence[FloatArray]) -> FloatArray:
     """The matrix of per-unit covariances of several gradients, shape (…, p, p).
 

@@ -42,12 +42,14 @@ def ratio_estimate(aggregates: Aggregates, numerator: Column = 0, denominator: C
     r = ratio_value(aggregates, numerator, denominator)
     below, n = aggregates.mean(denominator), aggregates.n
     with np.errstate(divide="ignore", invalid="ignore"):
-        per_unit = (
+        residual = (
             aggregates.variance(numerator)
             - 2 * r * aggregates.covariance(numerator, denominator)
             + r * r * aggregates.variance(denominator)
-        ) / np.square(below)
-        variance = np.maximum(per_unit, 0.0) / n
+        )
+        # a numerator proportional to its denominator leaves the rounding of the sums, which is no variance
+        noise = 2 * (aggregates.rounding(numerator) + r * r * aggregates.rounding(denominator))
+        variance = np.where(residual <= noise, 0.0, residual) / np.square(below) / n
     few = enough_units(aggregates)
     zero = (few == 0) & (below == 0)
     return Estimate(r, variance, n - 1, reasons=np.where(zero, np.int8(Reason.ZERO_DENOMINATOR), few))

@@ -26,7 +26,7 @@ import numpy as np
 from experiments.stats.aggregates import Aggregates, Column
 from experiments.stats.cuped import AdjustedComparison
 from experiments.stats.estimates import Estimate, LiftMethod, compare
-from experiments.stats.linear import quadratic, solve
+from experiments.stats.linear import quadratic, residual_gradient, solve, variance_of
 from experiments.stats.mean import compare_means
 from experiments.stats.results import Alternative, FloatArray, Reason
 
@@ -69,8 +69,8 @@ def interacted_means(
         slope = solve(matrix[..., 1:, 1:], matrix[..., 1:, 0])
         gap = cells.deviations(covariates) - both.deviations(covariates)
         with np.errstate(divide="ignore", invalid="ignore"):
-            squares = matrix[..., 0, 0] - np.einsum("...i,...i->...", slope, matrix[..., 1:, 0])
-            residual = np.where(free > 0, np.maximum(squares, 0.0) * (cells.n - 1) / free, np.nan)
+            squares = variance_of(cells, residual_gradient(cells, outcome, covariates, slope))
+            residual = np.where(free > 0, squares * (cells.n - 1) / free, np.nan)
             leverage = 1 / cells.n + quadratic(matrix[..., 1:, 1:], gap, gap) / (cells.n - 1)
         estimates.append(_estimate(cells, outcome, (slope, gap), residual * leverage, free))
         slopes.append(slope)
@@ -112,8 +112,14 @@ def ancova_means(
     slope = solve(inner, cross) if p else cross
     df = both.n - 2 - p
     with np.errstate(divide="ignore", invalid="ignore"):
-        squares = within[..., 0, 0] - np.einsum("...i,...i->...", slope, cross)
-        residual = np.where(df > 0, np.maximum(squares, 0.0) / df, np.nan)
+        squares = sum(
+            (
+                variance_of(cells, residual_gradient(cells, outcome, covariates, slope)) * (cells.n - 1)
+                for cells in (control, treatment)
+            ),
+            start=np.zeros(()),
+        )
+        residual = np.where(df > 0, squares / df, np.nan)
     gaps = [
         cells.deviations(covariates) - both.deviations(covariates) if p else cross for cells in (control, treatment)
     ]

@@ -21,7 +21,7 @@ import numpy as np
 from experiments.stats.aggregates import Aggregates
 from experiments.stats.cuped import adjust
 from experiments.stats.estimates import Estimate, LiftMethod, compare, welch_df
-from experiments.stats.linear import Term, covariance_of, is_ratio, linearize
+from experiments.stats.linear import Term, is_ratio, linearize, variance_of
 from experiments.stats.mean import enough_units
 from experiments.stats.regression import AdjustedArms, ancova_means, interacted_means
 from experiments.stats.results import Alternative, BoolArray, Comparison, FloatArray, Reason
@@ -131,7 +131,7 @@ def _cuped(
 def _plain(cells: Aggregates, outcome: Term) -> Estimate:
     form = linearize(cells, outcome)
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = covariance_of(cells, form.gradient, form.gradient) / cells.n
+        variance = variance_of(cells, form.gradient) / cells.n
     return Estimate(form.deviation, variance, cells.n - 1, form.origin, enough_units(cells))
 
 
