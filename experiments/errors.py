@@ -56,6 +56,10 @@ class CannotUseMetric(ExperimentsError):
     """There is no such draft, or the metric may not be changed so."""
 
 
+class CannotRead(ExperimentsError):
+    """A server, or an experiment in it, has no answer for a notebook; the message says why and what to do."""
+
+
 class CannotExport(ExperimentsError):
     """Results cannot be written as a file now."""
 

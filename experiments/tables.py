@@ -16,7 +16,7 @@ Cell = str | int | float | None
 # A spreadsheet runs a cell that starts with one of these as a formula.
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
-_WHICH: Final[dict[str, Kind]] = {"metric": "text", "role": "text", "arm": "text"}
+_WHICH: Final[dict[str, Kind]] = {"metric": "text", "name": "text", "role": "text", "arm": "text"}
 RESULTS: Final[dict[str, Kind]] = {
     **_WHICH,
     "control": "text",
@@ -90,6 +90,7 @@ def _results(report: ExperimentReport) -> Iterator[tuple[Cell, ...]]:
             raw, adjusted, always = comparison.raw, comparison.adjusted, comparison.always_valid
             yield (
                 metric.key,
+                metric.name,
                 metric.role,
                 comparison.arm,
                 comparison.control,
@@ -116,6 +117,7 @@ def _aggregates(report: ExperimentReport) -> Iterator[tuple[Cell, ...]]:
         for arm in metric.arms:
             yield (
                 metric.key,
+                metric.name,
                 metric.role,
                 arm.arm,
                 arm.exposed_n,
@@ -134,6 +136,7 @@ def _series(report: ExperimentReport) -> Iterator[tuple[Cell, ...]]:
             for point in comparison.series:
                 yield (
                     metric.key,
+                    metric.name,
                     metric.role,
                     comparison.arm,
                     point.day,

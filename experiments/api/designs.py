@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from django.urls import reverse
@@ -25,11 +26,13 @@ from experiments.api.serializers import (
     ExperimentRowOut,
     MetricUseOut,
     PhaseOut,
+    RequirementOut,
 )
 from experiments.selectors import left_out_reason
 from experiments.selectors.records import decisions_of, experiments, get_record, phases_of, weights_of
-from experiments.services.design import ArmSpec, Design, MetricSpec, create_experiment, design_of, revise
+from experiments.services.design import ArmSpec, Design, MetricSpec, Requirement, create_experiment, design_of, revise
 from experiments.services.lifecycle import checklist, possible_transitions
+from experiments.services.ramp import RampSpec
 from webapi.endpoint import actor_of, body_of, query_of
 from webapi.idempotency import idempotent
 from webapi.pages import page_of
@@ -100,6 +103,10 @@ def _design(values: Mapping[str, Any], base: Design | None = None) -> Design:
         parts["arms"] = tuple(ArmSpec(**arm) for arm in parts["arms"])
     if "metrics" in parts:
         parts["metrics"] = tuple(MetricSpec(**metric) for metric in parts["metrics"])
+    if "ramp" in parts:
+        parts["ramp"] = tuple(RampSpec(timedelta(hours=step["hours"]), step["coverage"]) for step in parts["ramp"])
+    if "requires" in parts:
+        parts["requires"] = tuple(Requirement(**one) for one in parts["requires"])
     return Design(**parts) if base is None else replace(base, **parts)
 
 
@@ -107,7 +114,8 @@ def shown(key: str) -> dict[str, Any]:
     """An experiment as JSON."""
     experiment = get_record(key=key)
     left_out = None if experiment.started_at is None else left_out_reason(experiment_key=key, at=timezone.now())
-    design = asdict(design_of(experiment_key=key))
+    plan = design_of(experiment_key=key)
+    design = asdict(plan)
     phases = [
         {
             "number": phase.number,
@@ -124,6 +132,8 @@ def shown(key: str) -> dict[str, Any]:
         **{name: design[name] for name in _COLUMNS},
         "arms": ArmOut(design["arms"], many=True).data,
         "metrics": MetricUseOut(design["metrics"], many=True).data,
+        "ramp": [{"hours": step.after / timedelta(hours=1), "coverage": step.coverage} for step in plan.ramp],
+        "requires": RequirementOut(design["requires"], many=True).data,
         "phases": PhaseOut(phases, many=True).data,
         "decisions": DecisionOut(decisions_of(experiment), many=True).data,
         "transitions": [rule.name for rule in possible_transitions(experiment)],

@@ -17,6 +17,7 @@ from webapi.schema import schema_of
 LONGEST_TEXT = 5_000
 MOST_ARMS = 20
 MOST_METRICS = 50
+MOST_STEPS = 20
 LARGEST_NUMBER = 10**12
 LONGEST_DAYS = 3_650
 
@@ -50,6 +51,18 @@ class MetricUseIn(Strict):
     window_hours = serializers.IntegerField(min_value=1, max_value=87_600, allow_null=True, default=None)
 
 
+class RampStepIn(Strict):
+    hours = serializers.FloatField(min_value=0.0, max_value=87_600.0, help_text="After the phase's start.")
+    coverage = serializers.FloatField(min_value=0.0, max_value=1.0)
+
+
+class RequirementIn(Strict):
+    """Only units that another experiment serves this arm."""
+
+    experiment_key = SlugText(max_length=100)
+    arm_key = SlugText(max_length=64)
+
+
 class DesignIn(Strict):
     """The design of a draft. What a launch needs besides is the checklist's matter."""
 
@@ -63,6 +76,8 @@ class DesignIn(Strict):
     layer_lower = serializers.FloatField(min_value=0.0, max_value=1.0, required=False)
     layer_upper = serializers.FloatField(min_value=0.0, max_value=1.0, required=False)
     coverage = serializers.FloatField(min_value=0.0, max_value=1.0, required=False)
+    ramp = serializers.ListField(child=RampStepIn(), required=False, max_length=MOST_STEPS)
+    requires = serializers.ListField(child=RequirementIn(), required=False, max_length=MOST_STEPS)
     targeting = serializers.DictField(required=False, help_text="A rule; {} is everyone.")
     alpha = serializers.FloatField(min_value=0.0001, max_value=0.5, required=False)
     power = serializers.FloatField(min_value=0.5, max_value=0.999, required=False)
@@ -83,6 +98,14 @@ class ArmOut(ArmIn):
 
 class MetricUseOut(MetricUseIn):
     """A metric with its part in the experiment."""
+
+
+class RampStepOut(RampStepIn):
+    """One step of the first phase's ramp."""
+
+
+class RequirementOut(RequirementIn):
+    """What another experiment must serve."""
 
 
 class PhaseOut(serializers.Serializer[Any]):
@@ -129,6 +152,8 @@ class ExperimentOut(ExperimentRowOut):
     planned_days = serializers.IntegerField(allow_null=True)
     arms = ArmOut(many=True)
     metrics = MetricUseOut(many=True)
+    ramp = RampStepOut(many=True)
+    requires = RequirementOut(many=True)
     phases = PhaseOut(many=True)
     decisions = DecisionOut(many=True)
     transitions = serializers.ListField(child=serializers.CharField(), help_text="What is possible now.")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
-from io import StringIO
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
@@ -20,21 +17,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from experiments.choices import TRANSITIONS, ExperimentStatus
+from experiments.errors import CannotExport
 from experiments.models import Experiment
-from experiments.reports import Bounds, ExperimentReport, encode_report
+from experiments.reports import ExperimentReport, encode_report
 from experiments.selectors import get_report, get_results, left_out_reason, list_changes
+from experiments.services.exports import parquet
+from experiments.tables import TABLES, table_of, to_csv
 from experiments.tasks import refresh_experiment
 
 VIEW = "experiments.view_experiment"
 CHANGES_SHOWN = 20
-# A spreadsheet runs a cell that starts with one of these as a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-TABLE_COLUMNS = (
-    "metric", "role", "arm", "control", "n_control", "n_arm", "mean_control", "mean_arm",
-    "effect", "effect_lower", "effect_upper", "p_value", "lift", "lift_lower", "lift_upper", "lift_p_value",
-    "adjusted_effect", "adjusted_lift", "variance_saved",
-    "any_day_lift_lower", "any_day_lift_upper", "any_day_p_value",
-)  # fmt: skip
+FILE_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +50,7 @@ def experiment_detail(request: HttpRequest, key: str) -> HttpResponse:
         "results": get_results(experiment_key=key),
         "changes": list_changes(experiment_key=key, limit=CHANGES_SHOWN),
         "actions": _actions(experiment, request.user),
+        "tables": {"results": _("Results"), "aggregates": _("Totals of the arms"), "series": _("Day by day")},
         "can_refresh": experiment.started_at is not None,
         "left_out": None if experiment.started_at is None else left_out_reason(experiment_key=key, at=timezone.now()),
     }
@@ -74,15 +68,18 @@ def experiment_report(request: HttpRequest, key: str) -> JsonResponse:
 @require_safe
 @login_required
 @permission_required(VIEW, raise_exception=True)
-def experiment_table(request: HttpRequest, key: str) -> HttpResponse:
-    """One line per metric and arm as CSV; no cell can be taken for a formula."""
-    stream = StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(TABLE_COLUMNS)
-    for row in _table(_report_or_404(key)):
-        writer.writerow([_safe_cell(cell) for cell in row])
-    response = HttpResponse(stream.getvalue(), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{key}.csv"'
+def experiment_table(request: HttpRequest, key: str, table: str, extension: str) -> HttpResponse:
+    """One of the report's tables as CSV, in which no cell can be taken for a formula, or as Parquet."""
+    if table not in TABLES or extension not in FILE_TYPES:
+        raise Http404
+    found = table_of(_report_or_404(key), table)
+    try:
+        content = to_csv(found) if extension == "csv" else parquet(table=found)
+    except CannotExport as error:
+        messages.error(request, str(error))
+        return redirect("experiments:experiment-detail", key=key)
+    response = HttpResponse(content, content_type=FILE_TYPES[extension])
+    response["Content-Disposition"] = f'attachment; filename="{key}-{table}.{extension}"'
     return response
 
 
@@ -126,41 +123,3 @@ def _actions(experiment: Experiment, user: User | AnonymousUser) -> list[Action]
         )
         for rule in allowed
     ]
-
-
-def _table(report: ExperimentReport) -> Iterator[list[object]]:
-    for metric in report.metrics:
-        for comparison in metric.comparisons:
-            raw, adjusted, always = comparison.raw, comparison.adjusted, comparison.always_valid
-            yield [
-                metric.name,
-                metric.role,
-                comparison.arm,
-                comparison.control,
-                comparison.n_control,
-                comparison.n_arm,
-                raw.mean_control,
-                raw.mean_arm,
-                raw.effect,
-                *_pair(raw.effect_ci),
-                raw.p_value,
-                raw.lift,
-                *_pair(raw.lift_ci),
-                raw.lift_p_value,
-                adjusted.effect if adjusted else None,
-                adjusted.lift if adjusted else None,
-                adjusted.variance_saved if adjusted else None,
-                *_pair(always.lift_ci),
-                always.p_value,
-            ]
-
-
-def _pair(bounds: Bounds | None) -> tuple[float | None, float | None]:
-    return (None, None) if bounds is None else (bounds.lower, bounds.upper)
-
-
-def _safe_cell(cell: object) -> object:
-    """The cell, with an apostrophe before a text that a spreadsheet would run."""
-    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
-        return f"'{cell}"
-    return cell

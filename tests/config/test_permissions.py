@@ -79,6 +79,7 @@ MATRIX: dict[str, Row] = {
     "marketing:campaign-edit": Row("marketing.change_campaign", arguments=CAMPAIGN),
     "marketing:campaign-result": Row("marketing.view_campaign", arguments=CAMPAIGN),
     "marketing:campaign-preview": Row("marketing.view_campaign", arguments=CAMPAIGN | {"arm_key": "personal"}),
+    "marketing:campaign-resolve": Row("marketing.launch_campaign", "post", CAMPAIGN),
     "marketing:campaign-transition": Row("marketing.launch_campaign", arguments=CAMPAIGN | {"name": "pause"}),
     "marketing:segment-list": Row("marketing.view_segment"),
     "marketing:segment-new": Row("marketing.add_segment"),

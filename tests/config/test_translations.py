@@ -158,5 +158,5 @@ def test_result_page__in_german__has_a_comma_for_readers_and_a_point_in_drawings
 
 def test_table__in_german__is_the_same_file(root: Client) -> None:
     key = store(make_report()).key
-    address = reverse("experiments:experiment-table", kwargs={"key": key})
+    address = reverse("experiments:experiment-table", kwargs={"key": key, "table": "results", "extension": "csv"})
     assert root.get(address, headers=GERMAN).content == root.get(address).content

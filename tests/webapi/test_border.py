@@ -98,5 +98,5 @@ def test_handle__permission_of_django__is_a_problem_and_a_bug_is_not() -> None:
     request = APIRequestFactory().get("/api/v1/x/")
     answer = handle(PermissionDenied(), {"request": request})
     assert answer is not None
-    assert (answer.status_code, answer.data["type"]) == (403, "/api/v1/docs/#forbidden")  # type: ignore[index] # a dict
+    assert (answer.status_code, answer.data["type"]) == (403, "/api/v1/docs/#forbidden")
     assert handle(ZeroDivisionError(), {"request": request}) is None

@@ -40,7 +40,8 @@ def _one_connection() -> Iterator[None]:
 def _operations() -> dict[str, Any]:
     load_all_checks()
     schema = schemathesis.openapi.from_wsgi("/api/v1/schema/", WSGIHandler())
-    return {one.ok().label: one.ok() for one in schema.get_all_operations()}
+    results: Any = schema.get_all_operations()
+    return {operation.label: operation for operation in (result.ok() for result in results)}
 
 
 def _known(path: str, profile: str) -> dict[str, str]:

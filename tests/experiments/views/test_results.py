@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import timedelta
 
+import pyarrow.parquet as pq
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
@@ -14,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from experiments import tasks
 from experiments.models import Experiment, Refresh, Snapshot
-from experiments.reports import ExperimentReport, Message, Verdict, encode_report
+from experiments.reports import ExperimentReport, Message, SeriesPoint, Verdict, encode_report
 from experiments.selectors import list_configs
 from tests.experiments.reports import make_comparison, make_estimate, make_health, make_metric, make_report
 from tests.factories.experiments import STARTED, make_experiment
@@ -51,8 +52,9 @@ def store(report: ExperimentReport, *, status: str = "running") -> Experiment:
     return experiment
 
 
-def url(name: str, experiment: Experiment) -> str:
-    return reverse(f"experiments:experiment-{name}", kwargs={"key": experiment.key})
+def url(name: str, experiment: Experiment, **more: str) -> str:
+    parts = {"table": "results", "extension": "csv"} if name == "table" else {}
+    return reverse(f"experiments:experiment-{name}", kwargs={"key": experiment.key, **parts, **more})
 
 
 def page(client: Client, experiment: Experiment) -> str:
@@ -177,11 +179,36 @@ def test_table__metric_named_like_a_formula__cannot_run(client: Client) -> None:
     bare = make_metric(key="bare", comparisons=(make_comparison(raw=make_estimate(lift_ci=None)),))
     response = client.get(url("table", store(make_report(metrics=(metric, bare)))))
     rows = list(csv.DictReader(io.StringIO(response.content.decode())))
-    assert rows[0]["metric"] == '\'=HYPERLINK("x")'
+    assert rows[0]["name"] == '\'=HYPERLINK("x")'
     assert rows[0]["adjusted_lift"] == "-0.1"
     assert (rows[1]["lift_lower"], rows[1]["adjusted_lift"]) == ("", "")
     assert rows[1]["any_day_p_value"] == "0.04"
     assert "attachment" in response["Content-Disposition"]
+
+
+@pytest.mark.parametrize("table", ["results", "aggregates", "series"])
+def test_table__as_parquet__has_the_cells_of_the_csv_with_their_types(client: Client, table: str) -> None:
+    comparison = make_comparison(series=(SeriesPoint("2026-03-02", 10, 11, 0.1, None, 0.3),))
+    experiment = store(make_report(metrics=(make_metric(name="=1+1", comparisons=(comparison,)),)))
+    text = client.get(url("table", experiment, table=table)).content.decode()
+    response = client.get(url("table", experiment, table=table, extension="parquet"))
+    found = pq.read_table(io.BytesIO(response.content))
+    assert found.column_names == next(csv.reader(io.StringIO(text)))
+    assert found.num_rows == len(text.splitlines()) - 1 > 0
+    assert set(found.column("name").to_pylist()) == {"=1+1"}  # a Parquet cell is never run
+    assert response["Content-Disposition"].endswith(f'-{table}.parquet"')
+
+
+def test_table__unknown__is_not_found(client: Client) -> None:
+    experiment = store(make_report())
+    assert client.get(url("table", experiment, table="nonsense")).status_code == 404
+    assert client.get(url("table", experiment, extension="xls")).status_code == 404
+
+
+def test_table__that_cannot_be_written__says_so_on_the_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.services.exports.SECONDS", 0.001)
+    response = client.get(url("table", store(make_report()), extension="parquet"), follow=True)
+    assert "Try again later" in response.content.decode()
 
 
 def test_refresh__post__enqueues_one_task(
