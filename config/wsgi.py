@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,6 +20,7 @@ from marketing.wire.gate import ClientGate  # noqa: E402
 
 refuse_unsafe_settings()
 decide = Decide(ClientGate())
+gc.freeze()  # what was imported stays for ever: collections pass it over
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

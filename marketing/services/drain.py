@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
@@ -127,7 +128,7 @@ def _store_together(lines: tuple[bytes, ...], *, at: datetime, result: DrainResu
 
 def _unpack(line: bytes, batches: dict[int, _Batch]) -> None:
     try:
-        envelope = json.loads(line)
+        envelope = _decoded(line)
         received_at = datetime.fromtimestamp(envelope["at"] / MICROSECONDS, tz=UTC)
         body, kind, batch = envelope["body"], envelope["kind"], batches[int(envelope["source"])]
         messages = [body | {"type": kind}] if kind else body["batch"]
@@ -136,6 +137,13 @@ def _unpack(line: bytes, batches: dict[int, _Batch]) -> None:
     for index, message in enumerate(messages):
         batch.messages.append(_completed(message, body=body, fallback_id=f"{envelope['id']}-{index}"))
         batch.received.append(received_at)
+
+
+def _decoded(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        return json.loads(line)  # NaN, 1e400 or half an emoji: what is wrong is said message by message
 
 
 def _completed(message: Any, *, body: dict[str, Any], fallback_id: str) -> Any:

@@ -214,8 +214,8 @@ class WriteKeys:
         content = {"schema": SCHEMA, "keys": {sha256: _as_json(key) for sha256, key in self._keys.items()}}
         draft = self._file.with_suffix(f".{os.getpid()}")
         try:
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-                json.dump(content, stream)
+            draft.touch(mode=0o600)
+            draft.write_text(json.dumps(content))
             draft.replace(self._file)
         except OSError:
             log.warning("write keys could not be kept in %s", self._file)
