@@ -207,6 +207,15 @@ def operations_by_tag(schema: Mapping[str, Any]) -> dict[str, list[dict[str, Any
     return found
 
 
+def shapes(schema: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """For the documentation page: what the fields of fields are made of."""
+    return {
+        name: _fields(schema, component)
+        for name, component in schema["components"]["schemas"].items()
+        if not name.endswith("Page")
+    }
+
+
 def _parameter(one: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": one["name"],

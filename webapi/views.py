@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from webapi.errors import KINDS
-from webapi.schema import operations_by_tag
+from webapi.schema import operations_by_tag, shapes
 
 
 @functools.cache
@@ -33,7 +33,12 @@ def schema(request: HttpRequest) -> HttpResponse:
 @require_safe
 def documentation(request: HttpRequest) -> HttpResponse:
     """The schema for people: no script, no other host."""
-    context = {"schema": _schema(), "tags": operations_by_tag(_schema()), "problems": KINDS}
+    context = {
+        "schema": _schema(),
+        "tags": operations_by_tag(_schema()),
+        "shapes": shapes(_schema()),
+        "problems": KINDS,
+    }
     return render(request, "webapi/documentation.html", context)
 
 
