@@ -22,6 +22,7 @@ from experiments.definitions import (
     decode_definition,
 )
 from experiments.targeting import tree as targeting
+from experiments.targeting.bots import is_crawler, is_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +43,8 @@ __all__ = [
     "PropertyFilter",
     "check_kind",
     "decode_definition",
+    "is_crawler",
+    "is_program",
     "targeting",
 ]
 

@@ -28,13 +28,16 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 @dataclass(frozen=True, slots=True)
 class ExposureRow:
-    """One exposure as it arrives; `at` is in microseconds since the epoch, `basis` opaque JSON."""
+    """One exposure as it arrives; `at` is in microseconds since the epoch, `basis` opaque JSON.
+
+    Without a `phase` it is the one in force at that moment.
+    """
 
     experiment_key: str
     unit_type: str
     unit_id: str
     arm_key: str
-    phase: int
+    phase: int | None
     at: int
     source: str = ""
     basis: Mapping[str, Any] = field(default_factory=dict)
@@ -65,6 +68,15 @@ class _Target:
     ends_at: int | None
     arms: dict[str, int]
     phases: dict[int, int]
+    # (start in microseconds, number) of each phase that has started.
+    starts: list[tuple[int, int]]
+
+    def phase(self, row: ExposureRow) -> int | None:
+        """The row's phase by its number, None if there is no such one."""
+        if row.phase is not None:
+            return self.phases.get(row.phase)
+        begun = [start for start in self.starts if start[0] <= row.at]
+        return self.phases[max(begun)[1]] if begun else None
 
 
 _Key = tuple[int, int, str, str, int]
@@ -93,7 +105,9 @@ def record_many(*, rows: Iterable[ExposureRow]) -> RecordResult:
         if target is None or reason is not None:
             rejected.append(Rejected(index, reason or ""))
             continue
-        key = (target.id, target.phases[row.phase], row.unit_type, row.unit_id, target.arms[row.arm_key])
+        phase_id = target.phase(row)
+        assert phase_id is not None  # or it had been refused
+        key = (target.id, phase_id, row.unit_type, row.unit_id, target.arms[row.arm_key])
         if key not in earliest or row.at < earliest[key].at:
             earliest[key] = row
     # In one order everywhere: two writers that lock rows in different orders would wait for each other forever.
@@ -112,7 +126,7 @@ def _refusal(target: _Target, row: ExposureRow) -> str | None:
         return "unit_type"
     if row.arm_key not in target.arms:
         return "unknown_arm"
-    if row.phase not in target.phases:
+    if row.phase is not None and row.phase not in target.phases:
         return "unknown_phase"
     if not 0 < len(row.unit_id) <= UNIT_ID_LENGTH or not is_storable(row.unit_id):
         return "bad_unit"
@@ -167,6 +181,7 @@ def _targets(keys: set[str]) -> dict[str, _Target]:
         target.arms[row.key] = row.pk
         if row.phase_started_at is not None:
             target.phases[row.phase_number] = row.phase_pk
+            target.starts.append((microseconds(row.phase_started_at), row.phase_number))
     return targets
 
 
@@ -180,6 +195,7 @@ def _target(experiment: Experiment) -> _Target:
         ends_at=None if ended_at is None else microseconds(ended_at),
         arms={},
         phases={},
+        starts=[],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,9 +16,14 @@ from experiments.selectors.clients import CONSENT, hash_attribute, needs_consent
 from experiments.selectors.config import ExperimentConfig
 from experiments.services.assignment import Assignment, assign
 from experiments.services.exposure import is_storable
+from experiments.services.forcing import force, forced_arms
+from experiments.targeting.bots import is_crawler
+from experiments.wire.http import Environ
 
 NO_CONSENT: Final = "no_consent"
 """The reason of a unit that is not randomized for want of consent."""
+USER_AGENT: Final = "userAgent"
+"""The attribute with which a server says what its visitor's browser calls itself."""
 UNAVAILABLE: Final = "unavailable"
 """The reason of a unit whose earlier arm cannot be looked up while the database is down."""
 log = logging.getLogger(__name__)
@@ -38,8 +44,37 @@ def is_usable(unit_id: str) -> bool:
     return len(unit_id) <= UNIT_ID_LENGTH and is_storable(unit_id)
 
 
-def evaluate(config: ExperimentConfig, *, unit_id: str, attributes: Mapping[str, Any], at: datetime) -> Assignment:
-    """Assign a client's unit. Nobody is randomized without consent; what has been shipped needs none."""
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """What the request itself says: who asks, and which arms its tokens force."""
+
+    is_bot: bool = False
+    forced: Mapping[str, str] = field(default_factory=dict)
+
+
+ANYBODY: Final = Asker()
+
+
+def asker_of(environ: Environ, attributes: Mapping[str, Any], *, at: datetime) -> Asker:
+    """Read the asker from the headers and the attributes. A server asks for its visitors by a library: no bot."""
+    given = attributes.get(USER_AGENT)
+    agents = (environ.get("HTTP_USER_AGENT", ""), given if isinstance(given, str) else "")
+    tokens = environ.get("HTTP_X_HOLDOUT_FORCE", "")
+    is_bot = any(is_crawler(agent) for agent in agents)
+    if not is_bot and not tokens:
+        return ANYBODY
+    return Asker(is_bot, forced_arms(tokens=tokens, at=at))
+
+
+def evaluate(
+    config: ExperimentConfig, *, unit_id: str, attributes: Mapping[str, Any], at: datetime, asker: Asker = ANYBODY
+) -> Assignment:
+    """Assign a client's unit. Nobody is randomized without consent, nor is a bot; what was shipped needs none."""
+    shown = force(experiment_key=config.key, forced=asker.forced) if asker.forced else None
+    if shown is not None:
+        return shown
+    if asker.is_bot and config.shipped is None and config.is_live:
+        return Assignment(config.key, None, None, None, None, AssignmentReason.BOT, False)
     if attributes.get(CONSENT) is not True and needs_consent(config):
         return Assignment(config.key, None, None, None, None, NO_CONSENT, False)
     if not unit_id:

@@ -12,7 +12,7 @@ from django.db import DatabaseError
 
 from experiments.selectors.clients import hash_attribute, is_for_clients, last_change_at, list_features
 from experiments.selectors.config import ExperimentConfig, list_configs
-from experiments.wire.evaluation import evaluate, unit_of
+from experiments.wire.evaluation import Asker, asker_of, evaluate, unit_of
 from experiments.wire.http import Answer, Environ, Refused, encode, is_known, json_body
 
 FEATURES: Final = "/api/features/"
@@ -78,9 +78,9 @@ def evaluate_remotely(environ: Environ, *, at: datetime) -> Answer:
     attributes = body.get("attributes") if isinstance(body, dict) else None
     if not isinstance(attributes, dict):
         raise Refused("400 Bad Request", "INVALID_CONTEXT", "attributes must be an object")
-    configs = list_configs()
+    asker, configs = asker_of(environ, attributes, at=at), list_configs()
     features = {
-        key: _feature(_evaluated_rule(configs[key], attributes, at))
+        key: _feature(_evaluated_rule(configs[key], attributes, at, asker))
         for key in sorted(configs)
         if is_for_clients(configs[key])
     }
@@ -101,9 +101,11 @@ def _feature(rule: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"defaultValue": None, **({"rules": [rule]} if rule is not None else {})}
 
 
-def _evaluated_rule(config: ExperimentConfig, attributes: Mapping[str, Any], at: datetime) -> dict[str, Any] | None:
+def _evaluated_rule(
+    config: ExperimentConfig, attributes: Mapping[str, Any], at: datetime, asker: Asker
+) -> dict[str, Any] | None:
     unit_id = unit_of(config, attributes)
-    assignment = evaluate(config, unit_id=unit_id, attributes=attributes, at=at)
+    assignment = evaluate(config, unit_id=unit_id, attributes=attributes, at=at, asker=asker)
     if assignment.arm_key is None:
         return None
     rule: dict[str, Any] = {"force": assignment.payload}

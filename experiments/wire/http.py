@@ -22,7 +22,7 @@ CORS: Final = (
 )
 PREFLIGHT: Final = (
     ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
-    ("Access-Control-Allow-Headers", "authorization, content-type, if-none-match, x-api-key"),
+    ("Access-Control-Allow-Headers", "authorization, content-type, if-none-match, x-api-key, x-holdout-force"),
     ("Access-Control-Max-Age", "86400"),
 )
 

@@ -11,8 +11,9 @@ from experiments.choices import AssignmentReason
 from experiments.selectors.clients import is_for_clients
 from experiments.selectors.config import ExperimentConfig, list_configs
 from experiments.services.assignment import Assignment
+from experiments.services.forcing import force
 from experiments.targeting.tree import EVERYONE
-from experiments.wire.evaluation import evaluate, is_usable, unit_of
+from experiments.wire.evaluation import Asker, asker_of, evaluate, is_usable, unit_of
 from experiments.wire.http import Answer, Environ, Refused, encode, is_known, json_body
 
 Configs = Mapping[str, ExperimentConfig]
@@ -28,9 +29,13 @@ def evaluate_one(environ: Environ, flag: str, *, at: datetime) -> Answer:
     try:
         context = _context(environ)
         targeting_key = _targeting_key(context)
-        configs = list_configs()
+        asker, configs = asker_of(environ, context, at=at), list_configs()
+        if flag in asker.forced and flag not in configs:
+            text = _draft(flag, asker)
+            if text:
+                return Answer("200 OK", text.encode())
         config = _config(configs, flag)
-        return _evaluated(configs, config, targeting_key, context, at).answer
+        return _evaluated(configs, config, targeting_key, context, at, asker).answer
     except Refused as refused:
         return refusal(refused, flag=flag)
 
@@ -42,12 +47,14 @@ def evaluate_all(environ: Environ, *, at: datetime) -> Answer:
         targeting_key = _targeting_key(context)
     except Refused as refused:
         return refusal(refused)
-    configs = list_configs()
+    asker, configs = asker_of(environ, context, at=at), list_configs()
     flags = [
-        _evaluated(configs, configs[key], targeting_key, context, at).text
+        _evaluated(configs, configs[key], targeting_key, context, at, asker).text
         for key in sorted(configs)
         if is_for_clients(configs[key])
     ]
+    drafts = (_draft(key, asker) for key in sorted(asker.forced) if key not in configs)
+    flags += [text for text in drafts if text]
     body = f'{{"flags":[{",".join(flags)}]}}'.encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     if is_known(environ, etag):
@@ -94,11 +101,26 @@ class _Evaluated(NamedTuple):
     answer: Answer
 
 
-def _evaluated(
-    configs: Configs, config: ExperimentConfig, targeting_key: str, context: Mapping[str, Any], at: datetime
+def _draft(key: str, asker: Asker) -> str:
+    """The answer of a forced arm of an experiment that has not started; empty if there is no such arm any more."""
+    shown = force(experiment_key=key, forced=asker.forced)
+    if shown is None:
+        return ""
+    metadata = {"experiment": key, "inExperiment": False, "reason": str(shown.reason)}
+    answer = {"key": key, "reason": "STATIC", "metadata": metadata, "variant": shown.arm_key, "value": shown.payload}
+    return encode(answer)
+
+
+def _evaluated(  # noqa: PLR0917 - the hot path: keywords cost
+    configs: Configs,
+    config: ExperimentConfig,
+    targeting_key: str,
+    context: Mapping[str, Any],
+    at: datetime,
+    asker: Asker,
 ) -> _Evaluated:
     unit_id = unit_of(config, context, default=targeting_key)
-    return _memory.of(configs, config, evaluate(config, unit_id=unit_id, attributes=context, at=at))
+    return _memory.of(configs, config, evaluate(config, unit_id=unit_id, attributes=context, at=at, asker=asker))
 
 
 class _Memory:
@@ -143,6 +165,8 @@ def _reason(config: ExperimentConfig, assignment: Assignment) -> str:
     reason = assignment.reason
     if reason in _IN:
         return "SPLIT"
+    if reason == AssignmentReason.FORCED:
+        return "STATIC"
     if reason == AssignmentReason.SHIPPED:
         return "STATIC" if config.phases[-1].rule == EVERYONE else "TARGETING_MATCH"
     return "DISABLED" if reason in _OFF else "UNKNOWN"

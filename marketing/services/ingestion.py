@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from experiments.selectors import unit_types
 from experiments.services.dirty import mark_dirty
-from experiments.services.exposure import ExposureRow, record_many
-from marketing.choices import IdentityKind
+from experiments.services.exposure import record_many
 from marketing.models import DeadLetter, Event, EventType, Source
+from marketing.selectors.archive import archived_messages
 from marketing.services import traits
 from marketing.services.bulk import insert_new
 from marketing.services.messages import (
@@ -29,6 +28,7 @@ from marketing.services.messages import (
     to_micro,
 )
 from marketing.services.money import Rates
+from marketing.services.reported import exposure_rows
 from marketing.services.resolution import People, Person, resolve
 from marketing.services.summaries import Fact, add_facts
 
@@ -181,6 +181,9 @@ def _store_events(good: Sequence[tuple[int, Message]], batch: _Batch) -> None:
             rows[message.message_id] = batch.row(message)
         except BadMessage as error:
             result.rejected.append((index, str(error)))
+    for known in archived_messages(source=batch.source, message_ids=rows):
+        result.duplicates += 1
+        del rows[known]
     new = insert_new(model=Event, columns=EVENT_COLUMNS, rows=list(rows.values()), key="message_id")
     result.duplicates += len(rows) - len(new)
     result.accepted += len(new)
@@ -195,34 +198,11 @@ def _store_events(good: Sequence[tuple[int, Message]], batch: _Batch) -> None:
 
 
 def _store_exposures(exposed: Sequence[Message], batch: _Batch) -> None:
-    kinds = unit_types(experiment_keys={str(message.props.get("experiment_id", "")) for message in exposed})
-    recorded = record_many(
-        rows=[_exposure_row(message, batch.person(message), batch.source, kinds) for message in exposed]
-    )
+    rows, left_out = exposure_rows(messages=exposed, people=batch.people, source=batch.source)
+    recorded = record_many(rows=rows)
     batch.result.exposures += recorded.accepted
+    batch.result.exposures_rejected.update(left_out)
     batch.result.exposures_rejected.update(row.reason for row in recorded.rejected)
-
-
-def _exposure_row(message: Message, person: Person, source: Source, kinds: Mapping[str, str]) -> ExposureRow:
-    """Read `Experiment Viewed`: key and arm; whose id it is says the experiment, unless the client does."""
-    props = message.props
-    unit_type = str(props.get("unit_type") or kinds.get(str(props.get("experiment_id", "")), "profile"))
-    unit_id = str(person.profile_id)
-    if unit_type == IdentityKind.ANONYMOUS:
-        known = (message.identity, *message.also)
-        unit_id = next((key[1] for key in known if key is not None and key[0] == IdentityKind.ANONYMOUS), "")
-    elif unit_type == IdentityKind.USER_ID:
-        unit_id = message.identity[1] if message.identity and message.identity[0] == IdentityKind.USER_ID else ""
-    phase = props.get("phase", 1)
-    return ExposureRow(
-        experiment_key=str(props.get("experiment_id", "")),
-        unit_type=unit_type,
-        unit_id=unit_id,
-        arm_key=str(props.get("variation_id", "")),
-        phase=phase if type(phase) is int else 0,
-        at=message.at,
-        source=source.name,
-    )
 
 
 def _store_traits(good: Sequence[tuple[int, Message]], batch: _Batch) -> None:

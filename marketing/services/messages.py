@@ -18,6 +18,7 @@ MAX_MESSAGE_BYTES: Final = 32 * 1024  # Segment's own limit
 MAX_ID: Final = 200
 MAX_IDENTITY: Final = 255
 MAX_NAME: Final = 100
+LONGEST_AGENT: Final = 500
 MAX_INT64: Final = 2**63 - 1
 # A client's clock may run ahead of ours by this much; later than that is not skew but nonsense.
 FUTURE_TOLERANCE: Final = timedelta(hours=1)
@@ -57,6 +58,10 @@ class Message:
     currency: str = ""
     order_id: str = ""
     recommendation_id: str = ""
+    user_agent: str = ""
+    """Of an exposure: what the browser calls itself."""
+    group_id: str = ""
+    """The account or household that the message names."""
     props: dict[str, Any] = field(default_factory=dict)
     props_json: str = "{}"
     traits: Mapping[str, Any] | None = None
@@ -77,6 +82,8 @@ def parse(message: Any, *, received_at: datetime, kind: str) -> Message:
         if not parsed.event:
             raise BadMessage("event is missing")
         _properties(parsed, _mapping(message, "properties"))
+        if parsed.event == EXPOSURE_EVENT:
+            _surroundings(parsed, message)
     elif type_ in _NAMED:
         parsed.event = _NAMED[type_]
         extra = {key: message[key] for key in ("name", "category", "groupId") if message.get(key)}
@@ -169,6 +176,16 @@ def moment(given: Any) -> datetime:
     except (ValueError, OverflowError) as error:
         raise BadMessage("timestamp is not a date") from error
     raise BadMessage("timestamp is not a date")
+
+
+def _surroundings(parsed: Message, message: Mapping[str, Any]) -> None:
+    """What an exposure needs of the context: who saw it, and for which account."""
+    context = message.get("context")
+    given: Mapping[str, Any] = context if isinstance(context, Mapping) else {}
+    agent = given.get("userAgent")
+    parsed.user_agent = agent[:LONGEST_AGENT] if isinstance(agent, str) else ""
+    group = parsed.props.get("group_id") or given.get("groupId")
+    parsed.group_id = _text(group, name="groupId", longest=MAX_ID)
 
 
 def _properties(parsed: Message, given: Mapping[str, Any]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from experiments.ports import is_program
 from marketing.services.audience import Visitor
 
 VISITOR_COOKIE: Final = "holdout_visitor"
@@ -16,11 +16,6 @@ CHOICE_COOKIE: Final = "holdout_consent"
 """Remembers only *that* a choice was made, so that the question is asked once; it names nobody."""
 VISITOR_SECONDS: Final = 180 * 24 * 3600
 CHOICE_SECONDS: Final = 180 * 24 * 3600
-BOTS: Final = re.compile(
-    r"bot\b|crawl|spider|slurp|preview|facebookexternalhit|lighthouse|monitor|scanner|"
-    r"barracuda|mimecast|proofpoint|safelinks|curl/|wget/|python-|okhttp|java/|go-http-client|httpclient",
-    re.IGNORECASE,
-)
 
 
 def visitor_of(request: HttpRequest) -> Visitor:
@@ -88,5 +83,4 @@ def _suspicion(request: HttpRequest) -> str:
     purpose = f"{request.headers.get('Sec-Purpose', '')} {request.headers.get('Purpose', '')}"
     if "prefetch" in f"{purpose} {request.headers.get('X-Moz', '')}":
         return "prefetch"
-    agent = request.headers.get("User-Agent", "")
-    return "bot" if not agent or BOTS.search(agent) else ""
+    return "bot" if is_program(request.headers.get("User-Agent", "")) else ""

@@ -37,6 +37,8 @@
         variation_id: variant,
         unit_type: metadata.unitType,
         phase: metadata.phase,
+        reason: metadata.reason,
+        consent: true,
       });
     }
   });

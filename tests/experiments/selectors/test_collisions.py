@@ -11,10 +11,10 @@ from experiments.selectors import list_collisions
 from experiments.services import lifecycle
 from experiments.services.design import create_layer
 from experiments.services.ramp import RampSpec, apply_due_steps
-from marketing.models import Campaign, Membership
-from tests.factories.campaigns import make_campaign
+from marketing.models import Campaign
+from tests.factories.campaigns import make_campaign, make_members
 from tests.factories.experiments import STARTED, expose, make_design, make_experiment
-from tests.factories.marketing import NOW, make_profile, make_segment
+from tests.factories.marketing import NOW, make_profile
 
 pytestmark = pytest.mark.django_db
 
@@ -62,11 +62,8 @@ def test_list_collisions__units_that_are_no_profiles__nobody_can_count() -> None
 
 
 def test_list_collisions__campaigns__same_place_at_the_same_time_in_their_segments() -> None:
-    gold, silver = make_segment({"all": []}, slug="gold"), make_segment({"all": []}, slug="silver")
     people = [make_profile() for _ in range(6)]
-    for segment, members in ((gold, people[:4]), (silver, people[2:])):
-        for profile in members:
-            Membership.objects.create(segment=segment, profile=profile, entered_at=NOW)
+    gold, silver = make_members(*people[:4]), make_members(*people[2:])
     first, second = make_campaign(segment_id=gold.pk), make_campaign(segment_id=silver.pk)
     (one,) = list_collisions(experiment_key=first.experiment_key)
     assert (one.audience_n, one.both_n, one.is_serious) == (2, 2, True)
