@@ -7,7 +7,7 @@ Shapes: U users, M items, N interactions. Times are int64 microseconds since the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -69,6 +69,10 @@ class Dataset:
     """True when a weight is a rating on a scale (a low one means dislike), False when it is a strength of interest."""
     tokens: tuple[tuple[str, ...], ...] = ()
     """Per item the tokens that describe it (`category=…`, `tag=…`, `word=…`); empty when nothing is known."""
+    user_tokens: tuple[tuple[str, ...], ...] = ()
+    """Per user what is known beside their history (`segment=…`); empty when nothing is."""
+    vectors: NDArray[np.float32] | None = None
+    """Per item a vector that a plug-in made of its text (an embedding), M × F; None without a plug-in."""
 
     @property
     def n_users(self) -> int:
@@ -125,28 +129,13 @@ class Dataset:
             return self
         users, items, weights, at = _last_of_pair(self.users, self.items, self.weights, self.at)
         keep = weights >= self.positive_from
-        return Dataset(
-            user_ids=self.user_ids,
-            item_ids=self.item_ids,
-            users=users[keep],
-            items=items[keep],
-            weights=np.ones(int(keep.sum()), dtype=np.float32),
-            at=at[keep],
-            explicit=False,
-            tokens=self.tokens,
-        )
+        ones = np.ones(int(keep.sum()), dtype=np.float32)
+        return replace(self, users=users[keep], items=items[keep], weights=ones, at=at[keep], explicit=False)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Dataset:
         """The same users and items with a part of the interactions (which keeps its order)."""
-        return Dataset(
-            user_ids=self.user_ids,
-            item_ids=self.item_ids,
-            users=self.users[rows],
-            items=self.items[rows],
-            weights=self.weights[rows],
-            at=self.at[rows],
-            explicit=self.explicit,
-            tokens=self.tokens,
+        return replace(
+            self, users=self.users[rows], items=self.items[rows], weights=self.weights[rows], at=self.at[rows]
         )
 
 
@@ -203,7 +192,12 @@ class DatasetBuilder:
                 )
             )
 
-    def build(self, *, tokens: Mapping[str, Sequence[str]] | None = None) -> Dataset:
+    def build(
+        self,
+        *,
+        tokens: Mapping[str, Sequence[str]] | None = None,
+        user_tokens: Mapping[str, Sequence[str]] | None = None,
+    ) -> Dataset:
         """The data set of everything added so far."""
         users, items, weights, at = (
             np.concatenate([np.empty(0, dtype=kind), *(chunk[column] for chunk in self._columns)])
@@ -220,8 +214,13 @@ class DatasetBuilder:
             weights=weights[order],
             at=at[order],
             explicit=self.explicit,
-            tokens=tuple(tuple(tokens.get(name, ())) for name in names.tolist()) if tokens else (),
+            tokens=_described(names, tokens),
+            user_tokens=_described(user_ids, user_tokens),
         )
+
+
+def _described(names: NDArray[np.str_], tokens: Mapping[str, Sequence[str]] | None) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(tokens.get(name, ())) for name in names.tolist()) if tokens else ()
 
 
 def _canonical(names: NDArray[np.str_], codes: NDArray[np.int32]) -> tuple[NDArray[np.str_], NDArray[np.int32]]:
@@ -244,6 +243,36 @@ def to_csr(
     matrix: Csr = csr_matrix((weights.astype(np.float32, copy=False), (users, items)), shape=shape, dtype=np.float32)
     matrix.sum_duplicates()
     return matrix
+
+
+def token_matrix(tokens: Sequence[Sequence[str]]) -> tuple[Csr, tuple[str, ...]]:
+    """Rows × tokens, how often each token stands in a row, and the tokens by column."""
+    from scipy.sparse import csr_matrix
+
+    codes: dict[str, int] = {}
+    columns = np.fromiter((codes.setdefault(token, len(codes)) for row in tokens for token in row), dtype=np.int32)
+    start = np.append(0, np.cumsum([len(row) for row in tokens], dtype=np.int64))
+    ones = np.ones(columns.size, dtype=np.float32)
+    matrix: Csr = csr_matrix((ones, columns, start), shape=(len(tokens), len(codes)))
+    matrix.sum_duplicates()
+    return matrix, tuple(codes)
+
+
+def number_tokens(name: str, values: Mapping[str, float], *, bins: int = 8) -> dict[str, tuple[str, ...]]:
+    """Numbers as tokens: each value belongs to two overlapping quantile bins, so that near values share one or both.
+
+    >>> number_tokens("price", {"a": 1.0, "b": 2.0, "c": 9.0}, bins=2)
+    {'a': ('price~0',), 'b': ('price~0', 'price~1'), 'c': ('price~1',)}
+    """
+    if not values:
+        return {}
+    numbers = np.fromiter(values.values(), dtype=np.float64, count=len(values))
+    edges = np.unique(np.quantile(numbers, np.arange(1, 2 * bins) / (2 * bins)))
+    places = np.searchsorted(edges, numbers, side="right").tolist()
+    return {
+        key: tuple(f"{name}~{bin_}" for bin_ in sorted({max(place - 1, 0) // 2, place // 2}))
+        for key, place in zip(values, places, strict=True)
+    }
 
 
 def _last_of_pair(

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from recommender.algorithms.als import Als
+from recommender.algorithms.als import Als, FeatureAls
 from recommender.algorithms.base import Algorithm
 from recommender.algorithms.blend import Blend
+from recommender.algorithms.bpr import Bpr
 from recommender.algorithms.content import Content
 from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
@@ -35,6 +36,8 @@ BUILT_IN: tuple[type[Algorithm], ...] = (
     Content,
     Ease,
     Als,
+    FeatureAls,
+    Bpr,
     NextChoice,
     NextInSequence,
     Blend,

@@ -27,12 +27,18 @@ NO_SCORE = np.float32(-np.inf)
 """An item the algorithm has nothing to say about; it is never recommended by it."""
 
 
+GROUPS = 512
+"""Of a row of scores, whose maxima bound its k best: 50,000 items in groups of a hundred."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What one user did: item indices with weights, by last event, oldest first; an index appears once."""
 
     items: NDArray[np.int32]
     weights: NDArray[np.float32]
+    tokens: tuple[str, ...] = ()
+    """What is known of the person beside their history (`segment=vip`), where somebody is asked for by themselves."""
 
     @property
     def is_empty(self) -> bool:
@@ -53,13 +59,21 @@ class Capabilities:
     """What callers may rely on."""
 
     personalized: bool = True
-    """False when every profile gets the same scores (popularity)."""
+    """False when somebody without any history gets scores (popularity)."""
+    needs_interactions: bool = True
+    """False when it can be trained without a single interaction."""
     needs_tokens: bool = False
     """True when it learns from descriptions of items."""
     explains: bool = False
     """True when `explain` names items of the profile."""
     cold_items: bool = False
     """True when an item without a single interaction can get a score."""
+    repeats: bool = False
+    """True when it recommends what the person had: for strategies whose filters let seen items pass."""
+    uniform: bool = False
+    """True when every order is equally likely whatever the person did: for logging, and as a floor."""
+    people: bool = False
+    """True when its items are people, or come from the people somebody follows: it needs events that follow."""
     reason: Literal["because_of", "similar_people", "popular", "explored", "recent"] = "because_of"
     """What may honestly be said about an item it recommends."""
 
@@ -168,12 +182,39 @@ def top_k(scores: Scores, k: int) -> NDArray[np.intp]:
 
 
 def top_k_rows(scores: Scores, k: int) -> NDArray[np.int32]:
-    """`top_k` of every row, n × k, −1 where a row has fewer."""
+    """`top_k` of every row, n × k, −1 where a row has fewer.
+
+    >>> top_k_rows(np.array([[1.0, 3.0, 3.0, -np.inf]], dtype=np.float32), 4).tolist()
+    [[1, 2, 0, -1]]
+    """
     lists = np.full((scores.shape[0], k), -1, dtype=np.int32)
-    for row, values in enumerate(scores):
-        best = top_k(values, k)
-        lists[row, : best.size] = best
+    if k <= 0 or scores.size == 0:
+        return lists
+    rows, columns = np.nonzero(scores >= _floors(scores, k)[:, None])
+    order = np.lexsort((columns, -scores[rows, columns], rows))
+    rows, columns = rows[order], columns[order]
+    place = np.arange(rows.size) - np.searchsorted(rows, np.arange(scores.shape[0]))[rows]
+    best = place < k
+    lists[rows[best], place[best]] = columns[best]
     return lists
+
+
+def _floors(scores: Scores, k: int) -> NDArray[np.float32]:
+    """For each row a value that at least k scores reach, or the smallest number where there are not so many.
+
+    The k-th best of the maxima of disjoint groups is such a value, and one pass finds it: partitioning whole rows costs
+    ten times as much. That more than a few scores reach it is unlikely, and would only take time.
+    """
+    groups = max(GROUPS, 8 * k)
+    depth = scores.shape[1] // groups
+    if depth < 2:
+        groups, depth = scores.shape[1], 1
+    smallest = np.finfo(np.float32).min
+    if groups <= k:
+        return np.full(scores.shape[0], smallest, dtype=np.float32)
+    tops = scores[:, : groups * depth].reshape(-1, depth, groups).max(axis=1) if depth > 1 else scores
+    kth: NDArray[np.float32] = np.partition(tops, groups - k, axis=1)[:, groups - k]
+    return np.maximum(kth, smallest)
 
 
 def gather(indptr: NDArray[Any], rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:

@@ -49,7 +49,7 @@ class Blend(Algorithm):
     """Parameters: `weight.<member>` and `<member>.<parameter>`; a member of weight 0 is not even trained."""
 
     key: ClassVar[str] = "blend"
-    capabilities: ClassVar[Capabilities] = Capabilities(explains=True, cold_items=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(explains=True, cold_items=True, needs_interactions=False)
     defaults: ClassVar[Parameters] = {
         **{f"{WEIGHT}.{member.key}": 0.0 for member in MEMBERS},
         **{f"{member.key}.{name}": value for member in MEMBERS for name, value in member.defaults.items()},

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from recommender.algorithms.base import NO_SCORE, Algorithm, Anchor, Capabilities
+from recommender.algorithms.base import NO_SCORE, Algorithm, Anchor, Capabilities, Profile
+from recommender.algorithms.recency import faded, faded_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from recommender.algorithms.base import Arrays, Parameters, Profile, Scores
+    from recommender.algorithms.base import Arrays, Parameters, Scores
     from recommender.dataset import Csr, Dataset
 
 
@@ -27,7 +28,7 @@ class Ease(Algorithm):
 
     key: ClassVar[str] = "ease"
     capabilities: ClassVar[Capabilities] = Capabilities(explains=True)
-    defaults: ClassVar[Parameters] = {"regularization": 300.0, "max_items": 8_000, "binary": False}
+    defaults: ClassVar[Parameters] = {"regularization": 300.0, "max_items": 8_000, "binary": False, "memory": 0.0}
     """8,000 items: a 256 MB matrix and about 40 CPU seconds. `binary`: only whether, not how much."""
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator) -> Arrays:
@@ -65,9 +66,11 @@ class Ease(Algorithm):
 
     def score_block(self, arrays: Arrays, profiles: Csr) -> Scores:
         """One product of a sparse with a dense matrix."""
-        head = profiles[:, arrays["head"]]
+        weighted = profiles
         if self.parameters["binary"]:
-            head.data = np.ones_like(head.data)
+            weighted = profiles.copy()
+            weighted.data = np.ones_like(profiles.data)
+        head = faded_rows(weighted, self.number("memory"))[:, arrays["head"]]
         scores: Scores = np.full(profiles.shape, NO_SCORE, dtype=np.float32)
         known = np.diff(head.indptr) > 0
         scores[np.ix_(known, arrays["head"])] = head[known] @ arrays["weights"]
@@ -88,7 +91,7 @@ class Ease(Algorithm):
         places = arrays["place"][profile.items]
         known = places >= 0
         values = np.ones_like(profile.weights) if self.parameters["binary"] else profile.weights
-        return places[known], values[known]
+        return places[known], faded(Profile(profile.items, values), self.number("memory")).weights[known]
 
 
 def most_chosen(matrix: Csr, limit: int) -> NDArray[np.int64]:

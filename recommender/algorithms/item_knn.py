@@ -19,6 +19,7 @@ from recommender.algorithms.neighbours import (
     score_neighbours_block,
     top_neighbours,
 )
+from recommender.algorithms.recency import faded, faded_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ class ItemKNN(Algorithm):
         "shrinkage": 0.0,
         "k1": 1.2,
         "b": 0.2,
+        "memory": 0.0,
     }
 
     def __init__(self, parameters: Parameters | None = None) -> None:
@@ -63,11 +65,11 @@ class ItemKNN(Algorithm):
 
     def score_block(self, arrays: Arrays, profiles: Csr) -> Scores:
         """One sparse product."""
-        return score_neighbours_block(arrays, centred_rows(profiles) if self.uses_ratings else profiles)
+        return score_neighbours_block(arrays, self._weighted_rows(profiles))
 
     def rank_block(self, arrays: Arrays, profiles: Csr, seen: Csr, k: int) -> NDArray[np.int32]:
         """The same product, never dense."""
-        return rank_neighbours_block(arrays, centred_rows(profiles) if self.uses_ratings else profiles, seen, k)
+        return rank_neighbours_block(arrays, self._weighted_rows(profiles), seen, k)
 
     def explain(self, arrays: Arrays, profile: Profile, item: int) -> Sequence[Anchor]:
         """Because you chose these."""
@@ -75,9 +77,12 @@ class ItemKNN(Algorithm):
 
     def _centred(self, profile: Profile) -> Profile:
         """Adjusted cosine weighs an item by how far above the person's mean they rated it."""
-        if not self.uses_ratings or profile.is_empty:
-            return profile
-        return Profile(profile.items, profile.weights - profile.weights.mean())
+        if self.uses_ratings and not profile.is_empty:
+            profile = Profile(profile.items, profile.weights - profile.weights.mean())
+        return faded(profile, self.number("memory"))
+
+    def _weighted_rows(self, profiles: Csr) -> Csr:
+        return faded_rows(centred_rows(profiles) if self.uses_ratings else profiles, self.number("memory"))
 
     def _weighted(self, dataset: Dataset) -> Csr:
         weighting = self.parameters["weighting"]

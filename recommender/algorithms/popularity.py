@@ -18,7 +18,9 @@ class Popularity(Algorithm):
     """What people in general choose; the baseline of every comparison and the end of every fallback chain."""
 
     key: ClassVar[str] = "popularity"
-    capabilities: ClassVar[Capabilities] = Capabilities(personalized=False, cold_items=True, reason="popular")
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        personalized=False, needs_interactions=False, cold_items=True, reason="popular"
+    )
     defaults: ClassVar[Parameters] = {"half_life_days": 30.0}
     """0 days means no decay. With a half-life of a few days or hours it is "trending now"."""
 

@@ -20,6 +20,7 @@ from recommender.algorithms.neighbours import (
     score_neighbours_block,
     top_neighbours,
 )
+from recommender.algorithms.recency import ranks_of, weights_of
 from recommender.dataset import to_csr
 
 if TYPE_CHECKING:
@@ -78,14 +79,10 @@ class NextInSequence(Algorithm):
         return tuple(explain_neighbours(arrays, self._faded(profile), item))
 
     def _faded(self, profile: Profile) -> Profile:
-        return Profile(profile.items, self._weights(np.arange(profile.items.size)[::-1]))
+        ranks = np.arange(profile.items.size)[::-1]
+        return Profile(profile.items, weights_of(ranks, self.number("memory")))
 
     def _faded_rows(self, profiles: Csr) -> Csr:
-        counts = np.diff(profiles.indptr)
-        ranks = np.repeat(profiles.indptr[1:], counts) - 1 - np.arange(profiles.indices.size)
         faded = profiles.copy()
-        faded.data = self._weights(ranks)
+        faded.data = weights_of(ranks_of(profiles), self.number("memory"))
         return faded
-
-    def _weights(self, ranks: np.ndarray[tuple[int], np.dtype[np.signedinteger]]) -> Scores:
-        return np.exp(-ranks / self.number("memory")).astype(np.float32)

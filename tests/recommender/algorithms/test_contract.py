@@ -71,7 +71,7 @@ def test_fit__same_seed__same_arrays_to_the_bit(key: str, implicit_world: Datase
 def test_fit__no_interaction__refused_unless_it_can_do_without(key: str, implicit_world: Dataset) -> None:
     empty = implicit_world.take(np.zeros(implicit_world.n_interactions, dtype=bool))
     algorithm = algorithms()[key]()
-    if algorithm.capabilities.cold_items:
+    if not algorithm.capabilities.needs_interactions:
         assert algorithm.fit(empty, rng=np.random.default_rng(1))
     else:
         with pytest.raises(ValueError, match=f"{key}: the data set has no interaction"):
