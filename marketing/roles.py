@@ -36,7 +36,7 @@ CONNECT: Final = (
 )
 
 ROLES: Final[dict[str, tuple[str, ...]]] = {
-    "marketer": (*VIEW, *EDIT_CAMPAIGNS, "marketing.launch_campaign"),
+    "marketer": (*VIEW, *EDIT_CAMPAIGNS, "marketing.launch_campaign", "recommender.change_strategy"),
     "approver": (
         *VIEW,
         "marketing.launch_campaign",

@@ -66,6 +66,9 @@ class Interactions(Protocol):
     ) -> Mapping[str, Sequence[RecentEvent]]:
         """`recent_items` of many users (some hundred) at once; users without events may be missing. One query."""
 
+    def sample_users(self, *, limit: int) -> Sequence[str]:
+        """A few users who did something and agreed to personalization: for looking at slates."""
+
     def exposed_arms(self, *, until: int) -> Sequence[ExposedArm]:
         """Who met which arm of the experiments that run at `until`; empty where there are none."""
 

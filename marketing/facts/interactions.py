@@ -12,7 +12,7 @@ from django.db.models.functions import RowNumber
 
 from experiments.selectors import list_exposed
 from marketing.choices import Purpose
-from marketing.models import Consent, Event, EventType, ProfileAlias
+from marketing.models import Consent, Event, EventType, Profile, ProfileAlias
 from marketing.segmentation.vocabulary import MICRO
 from recommender.ports import ExposedArm, InteractionChunk, RecentEvent
 
@@ -88,6 +88,12 @@ class Interactions:
                 for item, value in items_of(item_id, micro, props)
             ]
         return {user_id: events[:limit] for user_id, events in found.items()}
+
+    def sample_users(self, *, limit: int) -> Sequence[str]:
+        """Return a few people, always the same, who did something and agreed."""
+        known = Profile.objects.filter(merged_into=None, last_seen_at__isnull=False)
+        agreed = known.annotate(profile_id=F("pk")).filter(_agreed())
+        return [str(pk) for pk in agreed.order_by("sample_bucket", "pk").values_list("pk", flat=True)[:limit]]
 
     def exposed_arms(self, *, until: int) -> Sequence[ExposedArm]:
         """Return who met which arm of the experiments that run, as people."""

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 FOREVER = np.iinfo(np.int64).max
 
 
+DRAFT = 0
+"""In place of a version's number in the database: a design that is not stored, and not remembered."""
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogueItem:
     """What a slate shows of an item."""
@@ -84,7 +88,9 @@ class Catalogue:
         """What a version of a strategy makes of this catalogue; remembered with it."""
         known = self._applied.get(version_id)
         if known is None:
-            known = self._applied[version_id] = _apply(self, filters, rules)
+            known = _apply(self, filters, rules)
+            if version_id != DRAFT:
+                self._applied[version_id] = known
         return known
 
     def marked(self, marks: Sequence[str]) -> NDArray[np.bool_]:

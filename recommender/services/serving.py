@@ -62,12 +62,12 @@ class _Request:
     strategy: str
     context: Mapping[str, str]
     at: datetime
-    exclude: Collection[str]
-    basis: Sequence[str]
-    only: Collection[str] | None
-    age: int
-    held_by: str
     seconds: float
+    exclude: Collection[str] = ()
+    basis: Sequence[str] = ()
+    only: Collection[str] | None = None
+    age: int = 0
+    held_by: str = ""
 
 
 def recommend(
@@ -124,6 +124,18 @@ def recommend(
     return answer
 
 
+def recommend_by(*, plan: Plan, user_id: str, k: int, at: datetime, budget_ms: int) -> Recommendation:
+    """A slate by a plan that is at hand (a design that is tried out); nothing is stored."""
+    request = _Request(
+        k=_checked_length(k),
+        strategy=plan.strategy,
+        context={},
+        at=at,
+        seconds=budget_ms / 1000,
+    )
+    return _answer(request, plan, current_catalogue(), user_id, None, started=time.perf_counter())
+
+
 def recommend_many(
     *,
     user_ids: Iterable[str],
@@ -146,9 +158,6 @@ def recommend_many(
         context=dict(context),
         at=at,
         exclude=exclude,
-        basis=(),
-        only=None,
-        age=0,
         held_by=held_by,
         seconds=UNHURRIED,
     )

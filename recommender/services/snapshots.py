@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -22,7 +22,7 @@ from recommender.errors import RecommenderError, UnknownStrategy
 from recommender.models import EventWeight, Item, ModelVersion, Strategy, StrategyHold
 from recommender.registry import build
 from recommender.services.artefacts import read_model
-from recommender.services.assortment import Catalogue, build_catalogue
+from recommender.services.assortment import DRAFT, Catalogue, build_catalogue
 from recommender.services.bounded import TookTooLong, call_bounded
 from recommender.services.filters import Filters, decode_filters
 from recommender.services.rules import Rules, decode_rules
@@ -271,6 +271,49 @@ def _read_plan(slug: str, held_by: str = "") -> _Entry[Plan]:
     return _Entry(plan, time.monotonic())
 
 
+def draft_plan(
+    *,
+    slug: str,
+    algorithm: str,
+    parameters: Mapping[str, float | int | str | bool],
+    filters: Filters,
+    rules: Rules,
+    fallbacks: Sequence[str],
+) -> Plan:
+    """A plan for a design that is not stored, with a published model that fits it: its own strategy's first."""
+    links = {row.slug: row for row in Strategy.objects.filter(slug__in=fallbacks)}
+    models = served_models({name: row.current_version_id for name, row in links.items()})
+    fitting = [
+        model
+        for model in ModelVersion.objects.filter(
+            status=ModelStatus.PUBLISHED, strategy_version__algorithm=algorithm
+        ).select_related("strategy", "strategy_version")
+        if model.parameters == dict(parameters)
+    ]
+    own = max(fitting, key=lambda model: (model.strategy.slug == slug, model.pk), default=None)
+    chain = [Link(slug, _served(own) if own else None, is_active=True)]
+    return Plan(
+        strategy=slug,
+        version_id=DRAFT,
+        version_number=0,
+        held_by="",
+        filters=filters,
+        rules=rules,
+        chain=(*chain, *(Link(name, models.get(name), links[name].is_active) for name in fallbacks)),
+        event_weights=dict(EventWeight.objects.filter(weight__gt=0).values_list("event_type", "weight")),
+    )
+
+
+def _served(model: ModelVersion) -> ServedModel:
+    return ServedModel(
+        model_id=model.pk,
+        algorithm=model.strategy_version.algorithm,
+        parameters=model.strategy_version.parameters,
+        path=model.path,
+        sha256=model.sha256,
+    )
+
+
 def served_models(wanted: Mapping[str, int | None]) -> dict[str, ServedModel]:
     """For slugs with the version in use: that version's published model, else the one the strategy still has."""
     found: dict[str, ModelVersion] = {}
@@ -280,16 +323,7 @@ def served_models(wanted: Mapping[str, int | None]) -> dict[str, ServedModel]:
         known = found.get(slug)
         if known is None or known.strategy_version_id != wanted[slug]:
             found[slug] = model
-    return {
-        slug: ServedModel(
-            model_id=model.pk,
-            algorithm=model.strategy_version.algorithm,
-            parameters=model.strategy_version.parameters,
-            path=model.path,
-            sha256=model.sha256,
-        )
-        for slug, model in found.items()
-    }
+    return {slug: _served(model) for slug, model in found.items()}
 
 
 def _read_catalogue(known: _Entry[Catalogue] | None) -> _Entry[Catalogue]:

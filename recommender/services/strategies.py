@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
+from django.utils.text import slugify
 from django.utils.translation import gettext_noop
 
 from recommender.algorithms.base import Value
@@ -15,11 +16,14 @@ from recommender.errors import InvalidStrategy, UnknownStrategy
 from recommender.models import EventWeight, Strategy, StrategyVersion
 from recommender.registry import build
 from recommender.services.changelog import record_change
-from recommender.services.filters import Filters, encode_filters
-from recommender.services.rules import Rules, check_rules, encode_rules
+from recommender.services.filters import Filters, decode_filters, encode_filters
+from recommender.services.rules import Rules, check_rules, decode_rules, encode_rules
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+RESERVED = frozenset(("new", "preview", "compare"))
+"""Addresses beside those of strategies."""
 
 DEFAULT_EVENT_WEIGHTS = {"Product Viewed": 1.0, "Product Added": 3.0, "Order Completed": 5.0}
 
@@ -84,7 +88,7 @@ def create_strategy(
     actor: User | None = None,
 ) -> Strategy:
     """A new strategy with its first version."""
-    _check(design, slug=slug)
+    check_design(design, slug=slug)
     try:
         with transaction.atomic():
             strategy = Strategy.objects.create(
@@ -98,7 +102,7 @@ def create_strategy(
 
 def revise_strategy(*, slug: str, design: StrategyDesign, at: datetime, actor: User | None = None) -> StrategyVersion:
     """The next version of a strategy; the published model serves on until one of the new version is trained."""
-    _check(design, slug=slug)
+    check_design(design, slug=slug)
     with transaction.atomic():
         strategy = Strategy.objects.select_for_update().filter(slug=slug).first()
         if strategy is None:
@@ -121,7 +125,28 @@ def ensure_default_strategies(*, at: datetime) -> None:
             )
 
 
-def _check(design: StrategyDesign, *, slug: str) -> None:
+def free_slug(name: str) -> str:
+    """A slug of the name that no strategy has."""
+    base = slugify(name)[:50] or "strategy"
+    taken = RESERVED | set(Strategy.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    return next(one for one in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if one not in taken)
+
+
+def design_of(version: StrategyVersion) -> StrategyDesign:
+    """The design that a version stores."""
+    return StrategyDesign(
+        algorithm=version.algorithm,
+        parameters=version.parameters,
+        filters=decode_filters(version.filters),
+        rules=decode_rules(version.rules),
+        fallbacks=tuple(version.fallbacks),
+        window_days=version.window_days,
+        leave_out_treated=version.leave_out_treated,
+    )
+
+
+def check_design(design: StrategyDesign, *, slug: str) -> None:
+    """Raises `InvalidStrategy` (or `UnknownAlgorithm`) saying what does not hold together."""
     build(design.algorithm, design.parameters)
     check_rules(design.rules)
     if slug in design.fallbacks:

@@ -53,6 +53,7 @@ MATRIX: dict[str, Row] = {
     "experiments:experiment-table": Row(
         "experiments.view_experiment", arguments=EXPERIMENT | {"table": "results", "extension": "csv"}
     ),
+    "experiments:experiment-certificate": Row("experiments.view_experiment", arguments=EXPERIMENT),
     "experiments:experiment-refresh": Row("experiments.view_experiment", "post", EXPERIMENT),
     "experiments:experiment-decide": Row("experiments.decide_experiment", arguments=EXPERIMENT),
     "experiments:experiment-revert": Row("experiments.decide_experiment", arguments=EXPERIMENT),

@@ -53,6 +53,11 @@ class FakeInteractions:
         FakeInteractions.calls = calls
         return found
 
+    def sample_users(self, *, limit: int) -> Sequence[str]:
+        """The last ones."""
+        rows = sorted(self.rows, key=lambda row: -row[3])
+        return list(dict.fromkeys(row[0] for row in rows))[:limit]
+
     def exposed_arms(self, *, until: int) -> Sequence[ExposedArm]:
         """What the test says."""
         return self.arms

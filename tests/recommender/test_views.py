@@ -97,7 +97,7 @@ def test_detail__reader__models_but_no_buttons(reader: Client, trained_shop: Non
     text = reader.get(reverse("recommender:strategy-detail", args=["item-knn"])).content.decode()
     assert "Published" in text
     assert "Train now" not in text
-    assert "leaves out everything seen" in text
+    assert "are left out" in text
 
 
 def test_detail__untrained__empty_state(reader: Client, shop: None) -> None:
