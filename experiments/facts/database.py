@@ -91,13 +91,14 @@ class DatabaseFacts:
             cursor.execute(self.compile(expression))  # no parameters: a % in the SQL stays as it is
             while rows := cursor.fetchmany(CHUNK_ROWS):
                 columns = [
-                    _column(values, kind) for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
+                    column_array(values, kind)
+                    for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
                 ]
                 batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
         return pa.Table.from_batches(batches, schema=schema)
 
 
-def _column(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
+def column_array(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
     """One column; PostgreSQL's sums of bigint arrive as Decimal and are whole numbers.
 
     Columns without NULL are laid out by hand: `pyarrow.array` and `record_batch` import pandas, which would cost each

@@ -18,6 +18,7 @@ from experiments.selectors.experiments import (
     list_unit_exposures,
 )
 from experiments.selectors.exposed import ExposedUnits, list_exposed
+from experiments.selectors.facts import facts_since, open_facts_since
 from experiments.selectors.results import (
     MetricChoice,
     StoredResults,
@@ -40,6 +41,7 @@ __all__ = [
     "count_experiments",
     "days_running",
     "exposed_counts",
+    "facts_since",
     "get_config",
     "get_report",
     "get_reports",
@@ -54,5 +56,6 @@ __all__ = [
     "list_holdouts",
     "list_metrics",
     "list_unit_exposures",
+    "open_facts_since",
     "unit_types",
 ]

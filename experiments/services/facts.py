@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from experiments.facts.database import DatabaseFacts
-from experiments.models import Experiment
+from experiments.facts.database import DatabaseFacts, column_array
+from experiments.models import Experiment, Exposure
 from experiments.ports import Facts
 
-__all__ = ["DatabaseFacts", "load_facts"]
+__all__ = ["EXPOSURE_TABLE", "DatabaseFacts", "column_array", "load_facts"]
+
+EXPOSURE_TABLE = Exposure._meta.db_table
 
 
 def load_facts(*, experiment: Experiment) -> Facts:

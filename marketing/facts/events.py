@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from experiments.selectors import unit_types
+from experiments.selectors import facts_since, unit_types
 from experiments.services.facts import DatabaseFacts
 from marketing.models import Event, EventType, Identity, Profile, ProfileAlias
 from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES, VALUE_PROPERTIES
+from marketing.selectors.archive import archived_paths
 
 if TYPE_CHECKING:
     import ibis
+    import pyarrow as pa
 
 ORDER: Final = "Order Completed"
 REFUND: Final = "Order Refunded"
@@ -20,12 +22,19 @@ PROFILE: Final = "profile"
 
 
 class EventFacts(DatabaseFacts):
-    """Exposures and events with one unit per person: merged profiles count for their winner."""
+    """Exposures and events with one unit per person: merged profiles count for their winner.
+
+    One object serves one experiment: the one whose exposures were asked for last says how far back events are needed.
+    """
+
+    _key = ""
+    _since: int | None = None
 
     def exposures(self, *, experiment_key: str) -> ibis.Table:
         """Return the exposures, with the unit as the profile's number."""
         import ibis
 
+        self._key, self._since = experiment_key, facts_since(experiment_key=experiment_key)
         seen = super().exposures(experiment_key=experiment_key)
         kind = unit_types(experiment_keys=[experiment_key]).get(experiment_key, PROFILE)
         if kind == PROFILE:
@@ -40,6 +49,17 @@ class EventFacts(DatabaseFacts):
         joined = seen.left_join(alias, seen.unit == alias.loser_id)
         return joined.select(
             unit=ibis.coalesce(alias.winner_id, seen.unit), arm=seen.arm, phase=seen.phase, first_at=seen.first_at
+        )
+
+    def execute(self, expression: ibis.Table) -> pa.Table:
+        """Return the rows of an expression; where the archive holds events that it may need, with these."""
+        paths = [] if self._since is None else archived_paths(since=self._since)
+        if not paths or self._since is None:
+            return super().execute(expression)
+        from marketing.facts.archived import execute_with_archive
+
+        return execute_with_archive(
+            expression, using=self.using, experiment_key=self._key, since=self._since, paths=paths
         )
 
     def stale_units(self, *, state_id: int, last: int) -> ibis.Table:

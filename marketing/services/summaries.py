@@ -8,7 +8,7 @@ from typing import Final
 from django.db import connection
 from django.db.models import Count, F, Max, Min, Sum
 
-from marketing.models import Activity, Event, EventType, Profile
+from marketing.models import Activity, ArchivedActivity, Event, EventType, Profile
 from marketing.services.bulk import is_postgres, staged
 from marketing.services.messages import ORDER_EVENT, REFUND_EVENT
 
@@ -98,24 +98,28 @@ def _update_profiles(summary: dict[int, list[int]]) -> None:
 
 
 def rebuild_summaries(*, profile_ids: Collection[int]) -> None:
-    """Recount activity and totals of these profiles from their events."""
+    """Recount activity and totals of these profiles from their events, those in the archive included."""
     Activity.objects.filter(profile__in=profile_ids).delete()
-    rows = (
+    stored = (
         Event.objects.filter(profile__in=profile_ids)
-        .values("profile_id", "type_id")
+        .values_list("profile_id", "type_id")
         .annotate(n=Count("id"), first=Min("at"), last=Max("at"), total=Sum("value", default=0))
     )
-    Activity.objects.bulk_create(
-        Activity(
-            profile_id=row["profile_id"],
-            type_id=row["type_id"],
-            n=row["n"],
-            first_at=row["first"],
-            last_at=row["last"],
-            total=row["total"],
-        )
-        for row in rows
+    archived = (
+        ArchivedActivity.objects.filter(identity__profile__in=profile_ids)
+        .values_list("identity__profile_id", "type_id")
+        .annotate(Sum("n"), Min("first_at"), Max("last_at"), Sum("total"))
     )
+    found: dict[tuple[int, int], Activity] = {}
+    for profile_id, type_id, n, first_at, last_at, total in [*stored, *archived]:
+        row = found.setdefault(
+            (profile_id, type_id),
+            Activity(profile_id=profile_id, type_id=type_id, n=0, first_at=first_at, last_at=last_at, total=0),
+        )
+        row.n += n
+        row.first_at, row.last_at = min(row.first_at, first_at), max(row.last_at, last_at)
+        row.total += total
+    Activity.objects.bulk_create(found.values())
     money = dict(EventType.objects.filter(name__in=(ORDER_EVENT, REFUND_EVENT)).values_list("name", "pk"))
     for profile_id in profile_ids:
         mine = list(Activity.objects.filter(profile=profile_id))

@@ -11,6 +11,7 @@ import pytest
 from experiments.services.exposure import ExposureRow, record_many
 from marketing import facts as module
 from marketing.choices import MergeReason, Purpose
+from marketing.facts import interactions
 from marketing.facts import EventFacts, Interactions
 from marketing.models import Profile
 from marketing.segmentation.clock import to_micros
@@ -143,7 +144,7 @@ def _collected(**window: Any) -> list[tuple[Any, ...]]:
 def test_interactions__people_who_agreed__in_chunks_with_the_products_of_orders(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHUNK", size)
+    monkeypatch.setattr(interactions, "CHUNK", size)
     yes = str(_interact(yes=True, no=False)["yes"].pk)
 
     assert _collected(since=None, until=to_micros(NOW)) == [
