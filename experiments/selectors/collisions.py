@@ -60,7 +60,8 @@ def list_collisions(*, experiment_key: str) -> list[Collision]:
     rivals = Experiment.objects.live().filter(unit_type=experiment.unit_type).exclude(pk=experiment.pk)
     if experiment.layer_id is not None:
         rivals = rivals.exclude(layer=experiment.layer_id)
-    rows = list(rivals.annotate(exposed_n=Count("exposures__unit_id", distinct=True)).order_by("-exposed_n", "key"))
+    exposed = dict(rivals.annotate(n=Count("exposures__unit_id", distinct=True)).values_list("pk", "n"))
+    rows = sorted(rivals, key=lambda rival: (-exposed[rival.pk], rival.key))
     if not rows:
         return []
     people: People = import_string(settings.EXPERIMENTS_PEOPLE)()
@@ -76,8 +77,8 @@ def list_collisions(*, experiment_key: str) -> list[Collision]:
             Collision(
                 key=rival.key,
                 name=rival.name,
-                exposed_n=rival.exposed_n,
-                shared_n=round(rival.exposed_n * mine.share),
+                exposed_n=exposed[rival.pk],
+                shared_n=round(exposed[rival.pk] * mine.share),
                 audience_n=audience_n,
                 # Their hashes are independent, so that the shares multiply.
                 both_n=None if audience_n is None else round(audience_n * mine.share * theirs.share),
@@ -92,12 +93,13 @@ def list_collisions(*, experiment_key: str) -> list[Collision]:
 def _traffic(experiments: Sequence[Experiment]) -> dict[int, _Traffic]:
     """Rule and part of all units that are taken in, by experiment: the range of the layer times the coverage."""
     phases = Phase.objects.current().filter(experiment__in=experiments)
-    reached = Max("ramp__coverage", filter=Q(ramp__applied_at__isnull=False))
-    regimes = {phase.experiment_id: phase for phase in phases.annotate(reached=reached)}
+    applied = phases.annotate(reached=Max("ramp__coverage", filter=Q(ramp__applied_at__isnull=False)))
+    reached = dict(applied.values_list("pk", "reached"))
+    regimes = {phase.experiment_id: phase for phase in phases}
     traffic = {}
     for experiment in experiments:
         phase, width = regimes[experiment.pk], experiment.layer_upper - experiment.layer_lower
-        coverage = max(phase.coverage, phase.reached or 0.0)
+        coverage = max(phase.coverage, reached[phase.pk] or 0.0)
         traffic[experiment.pk] = _Traffic(decode(phase.targeting), width * coverage)
     return traffic
 

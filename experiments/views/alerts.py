@@ -14,7 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from experiments.errors import InvalidDesign, UnknownExperiment
-from experiments.forms import DigestForm, RecipientForm
+from experiments.forms.alerts import DigestForm, RecipientForm
 from experiments.selectors.alerts import list_alerts, list_readers, list_recipients
 from experiments.services import digest, recipients
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from experiments.choices import ExperimentStatus
 from experiments.errors import CannotTransition, InvalidDesign, UnknownExperiment
-from experiments.forms import FIRST_ARMS, BaseArmRows, ExperimentForm, arm_rows, initial_arms, initial_frame
+from experiments.forms.design import FIRST_ARMS, BaseArmRows, ExperimentForm, arm_rows, initial_arms, initial_frame
 from experiments.selectors import get_status
 from experiments.services.design import create_experiment, design_of, revise
 

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from experiments.forms import ExplainForm
+from experiments.forms.explain import ExplainForm
 from experiments.services.explanation import UnitExplanation, explain_unit
 
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from experiments.choices import TRANSITIONS, ExperimentStatus
 from experiments.errors import CannotTransition
-from experiments.forms import DecisionForm, TransitionForm
+from experiments.forms.manage import DecisionForm, TransitionForm
 from experiments.models import Decision, Experiment
 from experiments.selectors import count_experiments, get_report, list_collisions, list_experiments
 from experiments.selectors.experiments import SHOWN_PER_PAGE

@@ -1,4 +1,4 @@
-"""What people type when they change an experiment's state."""
+"""The draft of an experiment."""
 
 from __future__ import annotations
 
@@ -10,114 +10,16 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from experiments.choices import AlertKind, DecisionOutcome, RecipientKind
 from experiments.errors import Reason
-from experiments.models import Arm, ExperimentMetric, Layer
+from experiments.forms.percent import to_percent, to_share
+from experiments.models import ExperimentMetric, Layer
 from experiments.selectors import list_metrics
 from experiments.services.design import ArmSpec, Design, MetricSpec
 
-PERCENT = 100
-_DIGITS = 10
-"""Of a share; 33.3 % is stored as 0.333 and not as 0.33299999999999996."""
 RESERVED_KEYS = frozenset(("explain", "new"))
 """Addresses of pages that stand where an experiment's key would."""
 USUAL_MARGIN = 0.1
 """How much worse a guardrail may get, relative, unless the draft already says otherwise."""
-
-
-def _share(percent: float) -> float:
-    return round(percent / PERCENT, _DIGITS)
-
-
-def _percent(share: float) -> float:
-    return round(share * PERCENT, _DIGITS)
-
-
-class TransitionForm(forms.Form):
-    """A note for the log."""
-
-    message = forms.CharField(
-        label=_("Note for the log"),
-        required=False,
-        max_length=1_000,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_("Optional: whoever reads the history will thank you."),
-    )
-
-
-class DecisionForm(forms.Form):
-    """The verdict of a person."""
-
-    outcome = forms.ChoiceField(
-        label=_("Decision"),
-        widget=forms.RadioSelect,
-        choices=[
-            (DecisionOutcome.SHIP, _("Ship an arm: everybody eligible gets it")),
-            (DecisionOutcome.STOP, _("Stop: everybody gets the default")),
-            (DecisionOutcome.CONTINUE, _("Continue: keep collecting data")),
-            (DecisionOutcome.UNDECIDED, _("Undecided: end without a verdict, everybody gets the default")),
-        ],
-    )
-    arm_key = forms.ChoiceField(label=_("Arm to ship"), required=False)
-    holdback_percent = forms.FloatField(
-        label=_("Held back, in percent"),
-        required=False,
-        min_value=0,
-        max_value=99,
-        help_text=_("A share that keeps the default, so that the effect can be checked later. Empty: nobody."),
-    )
-    reason = forms.CharField(
-        label=_("Why"),
-        max_length=4_000,
-        widget=forms.Textarea(attrs={"rows": 4}),
-        help_text=_("It is kept with the decision."),
-    )
-
-    def __init__(self, *args: Any, arms: Sequence[Arm], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields["arm_key"]
-        assert isinstance(field, forms.ChoiceField)
-        treatments = [(arm.key, arm.name) for arm in arms if not arm.is_control]
-        field.choices = [("", _("Choose an arm")), *treatments]
-        if len(treatments) == 1:
-            field.initial = treatments[0][0]
-
-    def decision(self) -> dict[str, Any]:
-        """The arguments of `services.decision.decide`. What belongs to shipping is left out of everything else."""
-        data = self.cleaned_data
-        is_ship = data["outcome"] == DecisionOutcome.SHIP
-        return {
-            "outcome": data["outcome"],
-            "reason": data["reason"],
-            "arm_key": data["arm_key"] if is_ship else "",
-            "holdback": _share(data["holdback_percent"] or 0.0) if is_ship else 0.0,
-        }
-
-    def add_reasons(self, reasons: Sequence[Reason]) -> None:
-        """Show why the service refused."""
-        for reason in reasons:
-            self.add_error(None, str(reason))
-
-
-class ExplainForm(forms.Form):
-    """Whom to explain."""
-
-    unit_type = forms.CharField(label=_("Kind of unit"), max_length=32, initial="profile")
-    unit_id = forms.CharField(label=_("Id of the unit"), max_length=200)
-    attributes = forms.JSONField(
-        label=_("Attributes (JSON)"),
-        required=False,
-        initial=dict,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_('What the asking code knows, for example {"country": "DE", "segments": ["vip"]}.'),
-    )
-
-    def clean_attributes(self) -> dict[str, Any]:
-        """An empty field is no attributes."""
-        attributes = self.cleaned_data["attributes"]
-        if attributes is not None and not isinstance(attributes, dict):
-            raise forms.ValidationError(_("The attributes must be a JSON object."))
-        return attributes or {}
 
 
 class ExperimentForm(forms.Form):
@@ -206,12 +108,12 @@ class ExperimentForm(forms.Form):
             "metrics": self._metrics(base),
             "planned_size": data["planned_size"],
             "planned_days": data["planned_days"],
-            "mde": None if data["mde_percent"] is None else _share(data["mde_percent"]),
-            "coverage": _share(data["coverage_percent"]),
+            "mde": None if data["mde_percent"] is None else to_share(data["mde_percent"]),
+            "coverage": to_share(data["coverage_percent"]),
             "targeting": data["targeting"],
             "layer_key": data["layer_key"],
-            "layer_lower": _share(data["layer_from_percent"]),
-            "layer_upper": _share(data["layer_to_percent"]),
+            "layer_lower": to_share(data["layer_from_percent"]),
+            "layer_upper": to_share(data["layer_to_percent"]),
         }
         return Design(key=data["key"], **typed) if base is None else dataclasses.replace(base, **typed)
 
@@ -256,7 +158,7 @@ class ArmForm(forms.Form):
         """The arm that was typed."""
         data = self.cleaned_data
         payload = {} if data["payload"] is None else data["payload"]
-        return ArmSpec(data["key"], data["name"], _share(data["percent"]), is_control, payload)
+        return ArmSpec(data["key"], data["name"], to_share(data["percent"]), is_control, payload)
 
 
 if TYPE_CHECKING:
@@ -309,51 +211,18 @@ def initial_frame(design: Design) -> dict[str, Any]:
         "guardrails": [spec.key for spec in design.metrics if spec.role == role.GUARDRAIL],
         "planned_size": design.planned_size,
         "planned_days": design.planned_days,
-        "mde_percent": None if design.mde is None else _percent(design.mde),
-        "coverage_percent": _percent(design.coverage),
+        "mde_percent": None if design.mde is None else to_percent(design.mde),
+        "coverage_percent": to_percent(design.coverage),
         "targeting": dict(design.targeting),
         "layer_key": design.layer_key,
-        "layer_from_percent": _percent(design.layer_lower),
-        "layer_to_percent": _percent(design.layer_upper),
+        "layer_from_percent": to_percent(design.layer_lower),
+        "layer_to_percent": to_percent(design.layer_upper),
     }
 
 
 def initial_arms(design: Design) -> list[dict[str, Any]]:
     """What `ArmRows` shows of a stored design, the control first."""
     arms = sorted(design.arms, key=lambda arm: not arm.is_control)
-    return [{"name": arm.name, "key": arm.key, "percent": _percent(arm.weight), "payload": arm.payload} for arm in arms]
-
-
-class RecipientForm(forms.Form):
-    """An address that hears of alerts."""
-
-    kind = forms.ChoiceField(label=_("Way"), choices=RecipientKind.choices)
-    address = forms.CharField(
-        label=_("Address"), max_length=500, help_text=_("An e-mail address, or the https address of a webhook.")
-    )
-    experiment = forms.CharField(
-        label=_("Only of this experiment"), required=False, max_length=100, help_text=_("Its key; empty: of all.")
-    )
-    kinds = forms.MultipleChoiceField(
-        label=_("Only these alerts"),
-        required=False,
-        choices=AlertKind.choices,
-        widget=forms.CheckboxSelectMultiple,
-        help_text=_("None chosen: all of them."),
-    )
-
-    def values(self) -> dict[str, Any]:
-        """The fields as the service names them."""
-        data = self.cleaned_data
-        return {
-            "kind": data["kind"],
-            "address": data["address"],
-            "kinds": data["kinds"],
-            "experiment_key": data["experiment"],
-        }
-
-
-class DigestForm(forms.Form):
-    """Somebody without an account who may want the digest."""
-
-    address = forms.EmailField(label=_("E-mail address"))
+    return [
+        {"name": arm.name, "key": arm.key, "percent": to_percent(arm.weight), "payload": arm.payload} for arm in arms
+    ]
