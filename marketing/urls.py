@@ -32,6 +32,7 @@ CAMPAIGNS = [
     path("campaigns/<slug:slug>/edit/", campaigns.campaign_edit, name="campaign-edit"),
     path("campaigns/<slug:slug>/result/", campaigns.campaign_result, name="campaign-result"),
     path("campaigns/<slug:slug>/preview/<slug:arm_key>/", campaigns.campaign_preview, name="campaign-preview"),
+    path("campaigns/<slug:slug>/uncertain/", campaigns.campaign_resolve, name="campaign-resolve"),
     path("campaigns/<slug:slug>/do/<slug:name>/", campaigns.campaign_transition, name="campaign-transition"),
     path("c/<slug:slug>/", experience.page, name="page"),
     path("c/<slug:slug>/slot/", experience.slot, name="page-slot"),

@@ -12,8 +12,9 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from experiments.selectors import list_metrics
-from marketing.choices import Purpose
-from marketing.models import Campaign, Segment
+from marketing.choices import CampaignKind, CrashPolicy, Purpose
+from marketing.creatives.templates import LONGEST_SOURCE
+from marketing.models import Campaign, Segment, Sender
 from marketing.services.campaigns import MOST_ARMS, ArmDraft, CampaignDraft, is_safe_target
 from recommender.selectors import list_strategy_choices
 
@@ -31,6 +32,9 @@ SLUG_LENGTH: Final = 56
 class CampaignForm(forms.Form):
     """Who, what for, and how large the question is."""
 
+    kind = forms.ChoiceField(
+        choices=CampaignKind.choices, initial=CampaignKind.PAGE, widget=forms.HiddenInput, required=False
+    )
     name = forms.CharField(label=_("Name"), max_length=100)
     segment = forms.ChoiceField(label=_("People"), required=False)
     consent_purposes = forms.MultipleChoiceField(
@@ -71,6 +75,28 @@ class CampaignForm(forms.Form):
         label=_("People per day"), min_value=1, max_value=100_000_000, initial=1000, help_text=_("New ones who see it.")
     )
 
+    # E-mail only.
+    sender = forms.ChoiceField(
+        label=_("Sender"), required=False, help_text=_("Its postal address is in every message.")
+    )
+    window_from = forms.IntegerField(label=_("Send from (hour)"), min_value=0, max_value=23, initial=8, required=False)
+    window_until = forms.IntegerField(
+        label=_("Send until (hour)"),
+        min_value=1,
+        max_value=24,
+        initial=20,
+        required=False,
+        help_text=_("In the recipient's time zone."),
+    )
+    per_minute = forms.IntegerField(
+        label=_("Messages per minute"), min_value=1, required=False, help_text=_("Empty: as fast as it goes.")
+    )
+    crash_policy = forms.ChoiceField(
+        label=_("If a worker dies while sending"),
+        choices=CrashPolicy.choices,
+        initial=CrashPolicy.HOLD,
+        required=False,
+    )
     starts_at = forms.DateTimeField(
         label=_("Start"),
         required=False,
@@ -90,6 +116,9 @@ class CampaignForm(forms.Form):
         starts_at, ends_at = data.get("starts_at"), data.get("ends_at")
         if starts_at and ends_at and ends_at <= starts_at:
             self.add_error("ends_at", _("The end must come after the start."))
+        first, last = data.get("window_from"), data.get("window_until")
+        if first is not None and last is not None and last <= first:
+            self.add_error("window_until", _("The last hour must come after the first."))
         return data
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -97,6 +126,9 @@ class CampaignForm(forms.Form):
         metrics = [(metric.key, metric.name) for metric in list_metrics()]
         segments = Segment.objects.filter(archived_at__isnull=True).order_by("name", "pk")
         self._choose("segment", [("", _("Everybody")), *((str(segment.pk), _named(segment)) for segment in segments)])
+        self._choose(
+            "sender", [("", "—"), *((str(sender.pk), str(sender)) for sender in Sender.objects.order_by("name"))]
+        )
         self._choose("goal_metric", metrics)
         self._choose("guardrail_metrics", metrics)
 
@@ -111,8 +143,16 @@ class ArmForm(forms.Form):
 
     name = forms.CharField(label=_("Name of the arm"), max_length=100)
     percent = forms.IntegerField(label=_("Share (%)"), min_value=0, max_value=100, initial=0)
+    subject = forms.CharField(
+        label=_("Subject"),
+        max_length=150,
+        required=False,
+        help_text=_("A control without a subject gets no message: that is the usual one."),
+    )
     headline = forms.CharField(label=_("Headline"), max_length=120)
-    body = forms.CharField(label=_("Text"), max_length=1000, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    body = forms.CharField(
+        label=_("Text"), max_length=LONGEST_SOURCE, required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )
     button_text = forms.CharField(label=_("Button"), max_length=40, required=False)
     link = forms.CharField(
         label=_("Button leads to"), max_length=500, required=False, help_text=_("https://… or a path like /shop/")
@@ -127,8 +167,9 @@ class ArmForm(forms.Form):
     strategy = forms.ChoiceField(label=_("Recommendations"), required=False)
     item_count = forms.IntegerField(label=_("Items"), min_value=1, max_value=24, initial=4)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, is_mail: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["headline"].required = not is_mail  # the control of a sending may be silent
         field = self.fields["strategy"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [("", _("None: the words only")), *list_strategy_choices()]
@@ -152,7 +193,8 @@ class BaseArms(_Rows):
 
     def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
         """Check every row: Django would let a row pass that was added and left as it is."""
-        return {**super().get_form_kwargs(index), "empty_permitted": False}
+        is_mail = self.data.get("kind") == CampaignKind.EMAIL
+        return {**super().get_form_kwargs(index), "empty_permitted": False, "is_mail": is_mail}
 
     def clean(self) -> None:
         """Refuse rows that contradict each other; what is only unfinished is the checklist's business."""
@@ -177,11 +219,18 @@ def arm_rows(*, data: QueryDict | None = None, initial: Sequence[Mapping[str, An
     return rows
 
 
-def first_arms() -> list[dict[str, Any]]:
-    """Return the rows of a new campaign: the usual page against personal picks, ready to be changed."""
+def first_arms(*, kind: str = CampaignKind.PAGE) -> list[dict[str, Any]]:
+    """Return the rows of a new campaign, ready to be changed: the usual page, or no message, against personal picks."""
     slugs = [slug for slug, _name in list_strategy_choices()]
     usual = USUAL_STRATEGY if USUAL_STRATEGY in slugs else ""
     personal = next((slug for slug in slugs if slug != usual), "")
+    if kind == CampaignKind.EMAIL:
+        letter = {"subject": _("Picked for you"), "headline": _("Picked for you"), "strategy": personal}
+        shop = {"button_text": _("Look around"), "link": reverse("marketing:shop"), "item_count": 4}
+        return [
+            {"percent": 50, "name": _("No message"), "item_count": 4},
+            {"percent": 50, "name": _("Personal picks"), **letter, **shop},
+        ]
     shared = {"percent": 50, "button_text": _("Look around"), "link": reverse("marketing:shop"), "item_count": 4}
     return [
         {**shared, "name": _("Usual page"), "headline": _("New in the shop"), "strategy": usual},
@@ -203,8 +252,14 @@ def initial_of(draft: CampaignDraft) -> tuple[dict[str, Any], list[dict[str, Any
         "people_per_day": draft.people_per_day,
         "starts_at": draft.starts_at,
         "ends_at": draft.ends_at,
+        "kind": draft.kind,
+        "sender": str(draft.sender_id or ""),
+        "window_from": draft.window_from,
+        "window_until": draft.window_until,
+        "per_minute": draft.per_minute,
+        "crash_policy": draft.crash_policy,
     }
-    names = ("name", "percent", "headline", "body", "button_text", "link", "image", "strategy", "item_count")
+    names = ("name", "percent", "subject", "headline", "body", "button_text", "link", "image", "strategy", "item_count")
     return fields, [{name: getattr(arm, name) for name in names} for arm in draft.arms]
 
 
@@ -227,6 +282,12 @@ def draft_from(*, form: CampaignForm, arms: BaseArms, slug: str = "") -> Campaig
         people_per_day=data.get("people_per_day") or 0,
         starts_at=data.get("starts_at"),
         ends_at=data.get("ends_at"),
+        kind=data.get("kind") or CampaignKind.PAGE.value,
+        sender_id=int(data["sender"]) if data.get("sender") else None,
+        window_from=_hour(data.get("window_from"), 8),
+        window_until=_hour(data.get("window_until"), 20),
+        per_minute=data.get("per_minute"),
+        crash_policy=data.get("crash_policy") or CrashPolicy.HOLD.value,
         arms=tuple(_arm(row, position) for position, row in enumerate(arms.kept())),
     )
 
@@ -247,6 +308,7 @@ def _arm(row: ArmForm, position: int) -> ArmDraft:
         name=data.get("name", ""),
         is_control=position == 0,
         percent=data.get("percent") or 0,
+        subject=data.get("subject", ""),
         headline=data.get("headline", ""),
         body=data.get("body", ""),
         button_text=data.get("button_text", ""),
@@ -255,6 +317,10 @@ def _arm(row: ArmForm, position: int) -> ArmDraft:
         strategy=data.get("strategy", ""),
         item_count=data.get("item_count") or 4,
     )
+
+
+def _hour(given: int | None, usual: int) -> int:
+    return usual if given is None else given
 
 
 def _named(segment: Segment) -> Any:

@@ -61,6 +61,7 @@ def launch_checks(*, draft: CampaignDraft) -> tuple[Check, ...]:
     return tuple(
         Check(code=code, label=str(label), is_done=not reason, reason=reason)
         for code, label, rule in RULES
+        if code != "mail" or draft.kind == CampaignKind.EMAIL
         for reason in [rule(draft, known)]
     )
 
@@ -120,8 +121,6 @@ def _is_silent(draft: CampaignDraft, arm: ArmDraft) -> bool:
 
 
 def _mail(draft: CampaignDraft, known: Known) -> str:
-    if draft.kind != CampaignKind.EMAIL:
-        return ""
     if draft.sender_id is None:
         return _("Choose the sender: the law asks for a name and a postal address in every message.")
     written = [arm for arm in draft.arms if not _is_silent(draft, arm)]

@@ -10,10 +10,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from experiments.selectors import get_results
-from marketing.choices import CampaignStatus
+from marketing.choices import CampaignKind, CampaignStatus
 from marketing.errors import CannotTransition, InvalidCampaign, UnknownCampaign
 from marketing.forms.campaigns import (
     BaseArms,
@@ -36,11 +37,13 @@ from marketing.selectors.campaigns import (
 )
 from marketing.selectors.dashboard import card_of, cards_of, funnel, status_counts
 from marketing.selectors.recommendations import campaign_recommendations
+from marketing.selectors.sending import sending_of
 from marketing.services import lifecycle
 from marketing.services.audience import reachable
 from marketing.services.campaigns import DEFAULT_PURPOSES, create_campaign, draft_of, revise_campaign
 from marketing.services.checks import launch_checks, sample_size
 from marketing.services.previews import preview, preview_draft, seats
+from marketing.services.sending import outbox
 from marketing.services.tracking import shown_items
 
 PER_PAGE = 25
@@ -69,8 +72,9 @@ def campaign_list(request: HttpRequest) -> HttpResponse:
 def campaign_create(request: HttpRequest) -> HttpResponse:
     """Make a campaign on one form."""
     if request.method == "GET":
-        form = CampaignForm(initial={"consent_purposes": list(DEFAULT_PURPOSES), "goal_metric": "conversion"})
-        return _form_page(request, form, arm_rows(initial=first_arms()))
+        kind = CampaignKind.EMAIL if request.GET.get("kind") == CampaignKind.EMAIL else CampaignKind.PAGE
+        fields = {"kind": kind.value, "consent_purposes": list(DEFAULT_PURPOSES), "goal_metric": "conversion"}
+        return _form_page(request, CampaignForm(initial=fields), arm_rows(initial=first_arms(kind=kind)))
     form, arms = CampaignForm(request.POST), arm_rows(data=request.POST)
     if not (form.is_valid() and arms.is_valid()):
         return _form_page(request, form, arms)
@@ -136,8 +140,21 @@ def campaign_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "transitions": lifecycle.available(campaign=campaign),
         "checks": launch_checks(draft=draft_of(campaign=campaign)) if campaign.status == CampaignStatus.DRAFT else (),
         "seats": seats(campaign=page_config(slug=slug), at=timezone.now()) if campaign.is_demo else (),
+        "sending": sending_of(campaign=campaign) if campaign.kind == CampaignKind.EMAIL else None,
     }
     return render(request, "marketing/campaigns/detail.html", context)
+
+
+@login_required
+@permission_required("marketing.launch_campaign", raise_exception=True)
+@require_POST
+def campaign_resolve(request: HttpRequest, slug: str) -> HttpResponse:
+    """Settle the messages of which nobody knows whether they went: they did, or they are sent again."""
+    was_sent = request.POST.get("answer") != "resend"
+    ids = [int(value) for value in request.POST.getlist("delivery") if value.isdigit()]
+    n = outbox.resolve(campaign_id=_campaign(slug).pk, ids=ids, was_sent=was_sent, at=timezone.now())
+    messages.success(request, ngettext("%(n)s message is settled.", "%(n)s messages are settled.", n) % {"n": n})
+    return redirect("marketing:campaign-detail", slug)
 
 
 @login_required
@@ -221,7 +238,8 @@ def _stored(request: HttpRequest, campaign: Campaign) -> HttpResponse:
 def _form_page(
     request: HttpRequest, form: CampaignForm, arms: BaseArms, campaign: Campaign | None = None
 ) -> HttpResponse:
-    context = {"form": form, "arms": arms, "campaign": campaign}
+    is_mail = form["kind"].value() == CampaignKind.EMAIL
+    context = {"form": form, "arms": arms, "campaign": campaign, "is_mail": is_mail}
     return render(request, "marketing/campaigns/form.html", context, status=422 if form.is_bound else 200)
 
 
