@@ -58,6 +58,20 @@ def apply_ramps() -> int:
     return len(ramp.apply_due_steps(at=timezone.now()).raised)
 
 
+@shared_task(soft_time_limit=REFRESH_SECONDS)
+def certify_experiment(experiment_key: str) -> str:
+    """Test an experiment on the past; the command is `certify`. Asked for by a person, who looks again."""
+    from experiments.errors import ExperimentsError
+    from experiments.services import certificate
+
+    try:
+        certificate.certify(experiment_key=experiment_key, at=timezone.now())
+    except ExperimentsError as error:
+        logger.warning("experiment %s cannot be certified: %s", experiment_key, error)
+        return "impossible"
+    return "ok"
+
+
 @shared_task
 def send_alerts() -> None:
     """Send what waits in the outbox of alerts, and invitations to the digest; the command is `send_alerts`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from experiments.views import alerts, design, explain, manage, results
+from experiments.views import alerts, certificate, design, explain, manage, results
 
 app_name = "experiments"
 urlpatterns = [
@@ -22,6 +22,7 @@ urlpatterns = [
     path("<slug:key>/<slug:table>.<slug:extension>", results.experiment_table, name="experiment-table"),
     path("<slug:key>/refresh/", results.experiment_refresh, name="experiment-refresh"),
     path("<slug:key>/edit/", design.experiment_edit, name="experiment-edit"),
+    path("<slug:key>/certificate/", certificate.experiment_certificate, name="experiment-certificate"),
     path("<slug:key>/decide/", manage.experiment_decide, name="experiment-decide"),
     path("<slug:key>/revert/", manage.experiment_revert, name="experiment-revert"),
     path("<slug:key>/<slug:transition>/", manage.experiment_transition, name="experiment-transition"),

@@ -142,6 +142,12 @@ def build_cells(
     )
 
 
+def metric_data(columns: MetricColumns, metric: PlannedMetric) -> dict[str, FloatArray]:
+    """The columns of the aggregates where every window has closed, capped as the metric says."""
+    everybody = np.ones(columns.totals.size, dtype=np.bool_)
+    return _columns(columns, metric, is_mature=everybody, is_capped=True)[0]
+
+
 def _columns(
     columns: MetricColumns, metric: PlannedMetric, *, is_mature: NDArray[np.bool_], is_capped: bool
 ) -> tuple[dict[str, FloatArray], float | None]:

@@ -8,6 +8,7 @@ from django import template
 from django.utils.translation import gettext, pgettext
 
 from experiments.reports import ArmTotals, ComparisonReport, Estimate, ExperimentReport, MetricReport
+from experiments.selectors.certificates import MetricCertificate
 from experiments.templatetags import experiment_numbers, experiment_words
 from experiments.templatetags.experiment_numbers import MISSING, number, percent, signed, whole
 
@@ -78,3 +79,14 @@ def incremental_text(comparison: ComparisonReport) -> str:
 def expected_n(report: ExperimentReport, arm: str) -> str:
     """How many units the design expected in an arm."""
     return whole(report.health.srm.expected.get(arm))
+
+
+@register.filter
+def certificate_value(metric: MetricCertificate, name: str) -> str:
+    """Mean or standard deviation of a metric of the past, on its own scale."""
+    value: float | None = getattr(metric, name)
+    if value is None:
+        return MISSING
+    if metric.unit == "share":
+        return percent(value, 2)
+    return number(value, 2 if metric.unit == "money" else 4)

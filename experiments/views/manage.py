@@ -20,6 +20,7 @@ from experiments.errors import CannotTransition
 from experiments.forms.manage import DecisionForm, TransitionForm
 from experiments.models import Decision, Experiment
 from experiments.selectors import count_experiments, get_report, list_collisions, list_experiments
+from experiments.selectors.certificates import get_certificate
 from experiments.selectors.experiments import SHOWN_PER_PAGE
 from experiments.services import decision as decision_service
 from experiments.services import lifecycle
@@ -106,6 +107,7 @@ def experiment_transition(request: HttpRequest, key: str, transition: str) -> Ht
         "is_possible": experiment.status in rule.sources,
         "consequence": CONSEQUENCES[transition],
         "checklist": lifecycle.checklist(experiment_key=key) if transition == "start" else (),
+        "certificate": get_certificate(experiment_key=key) if transition == "start" else None,
         "collisions": list_collisions(experiment_key=key) if transition == "start" else (),
         "is_dangerous": transition in ("stop", "emergency_stop"),
         "form": form,

@@ -1,4 +1,4 @@
-"""Erasure leaves every planned result as it was: recomputed after dropping the snapshots, through the real event log."""
+"""Erasure leaves every planned result as it was: recomputed from nothing, through the real event log."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_erase__earlier_snapshot__keeps_who_was_in_and_whose_window_had_closed(
 
 
 def test_erase__nothing_leads_back__and_the_time_is_coarse(shop: tuple[Experiment, list[Profile]]) -> None:
-    experiment, people = shop
+    _, people = shop
     exact = Exposure.objects.get(unit_id=str(people[4].pk)).first_at
     erase_profile(profile_id=people[4].pk)
     row = FrozenUnit.objects.get()

@@ -1,0 +1,62 @@
+"""The past as if an experiment had run in it: facts whose exposures are the events that would have triggered one.
+
+Everything else, the same expressions included, is the source's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from experiments.ports import Facts
+
+if TYPE_CHECKING:
+    import ibis
+    import pyarrow as pa
+
+EVERYBODY = "all"
+"""The one arm of a past in which nobody was assigned."""
+
+
+class PastFacts:
+    """Exposed: everybody with one of the triggering events in [since, until), at the first of them."""
+
+    def __init__(self, facts: Facts, *, triggers: Sequence[str], since: int, until: int) -> None:
+        self.facts = facts
+        self.triggers = tuple(triggers)
+        self.since = since
+        self.until = until
+
+    def exposures(self, *, experiment_key: str) -> ibis.Table:
+        """One row per unit, at its first triggering event."""
+        import ibis
+
+        events = self.facts.events(event_types=self.triggers, properties=())
+        seen = events.filter((events.at >= self.since) & (events.at < self.until))
+        first = seen.group_by("unit").agg(first_at=seen.at.min())
+        return first.select(
+            "unit", arm=ibis.literal(EVERYBODY), phase=ibis.literal(1, "int64"), first_at=first.first_at
+        )
+
+    def events(
+        self,
+        *,
+        event_types: Sequence[str],
+        properties: Sequence[str],
+        numbers: Sequence[str] = (),
+        units: ibis.Table | None = None,
+    ) -> ibis.Table:
+        """The source's events."""
+        return self.facts.events(event_types=event_types, properties=properties, numbers=numbers, units=units)
+
+    def population(self, *, at: int) -> ibis.Table:
+        """Everybody that the source knows."""
+        return self.facts.population(at=at)
+
+    def compile(self, expression: ibis.Table) -> str:
+        """The source's SQL."""
+        return self.facts.compile(expression)
+
+    def execute(self, expression: ibis.Table) -> pa.Table:
+        """The source's rows."""
+        return self.facts.execute(expression)
