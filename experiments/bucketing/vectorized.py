@@ -7,6 +7,7 @@ imports this module, so that a web process that never assigns in bulk does not l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -26,13 +27,60 @@ def bucket_numbers(*, seed_state: int, unit_ids: Sequence[str]) -> NDArray[np.ui
     """
     numbers = np.empty(len(unit_ids), dtype=np.uint16)
     for start in range(0, len(unit_ids), _BLOCK):
-        block = unit_ids[start : start + _BLOCK]
-        numbers[start : start + len(block)] = _hash_digits(_hash_units(block, seed_state)) % np.uint32(BUCKETS)
+        layout = _lay_out(unit_ids[start : start + _BLOCK])
+        numbers[start : start + layout.units_n] = _bucket_numbers(layout, seed_state)
     return numbers
 
 
-def _hash_units(block: Sequence[str], seed_state: int) -> NDArray[np.uint32]:
-    """FNV-1a over the code units of each id, column by column over ids of falling length."""
+class PreparedUnits:
+    """The same units under many seeds: their ids are taken apart once, three quarters of the work.
+
+    >>> PreparedUnits(["a", "a", "b"]).bucket_numbers(seed_state=fnv1a32("seed")).tolist()
+    [505, 505, 2696]
+    """
+
+    def __init__(self, unit_ids: Sequence[str]) -> None:
+        self.units_n = len(unit_ids)
+        self._layouts = [_lay_out(unit_ids[start : start + _BLOCK]) for start in range(0, self.units_n, _BLOCK)]
+
+    def bucket_numbers(self, *, seed_state: int) -> NDArray[np.uint16]:
+        """The buckets' numbers under one seed, in the order of the ids."""
+        numbers = np.empty(self.units_n, dtype=np.uint16)
+        start = 0
+        for layout in self._layouts:
+            numbers[start : start + layout.units_n] = _bucket_numbers(layout, seed_state)
+            start += layout.units_n
+        return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A block of ids by position: the code units of all ids that are longer, the longest ids first.
+
+    `order` are the places of the ids in the block; `None` where they are as they came.
+    """
+
+    units_n: int
+    columns: Sequence[NDArray[np.uint32]]
+    order: NDArray[np.int64] | None
+
+
+def _bucket_numbers(layout: _Layout, seed_state: int) -> NDArray[np.uint32]:
+    """FNV-1a over the code units of each id, column by column, then over the digits of what came out."""
+    states = np.full(layout.units_n, seed_state, dtype=np.uint32)
+    for column in layout.columns:
+        head = states[: len(column)]
+        head ^= column
+        head *= np.uint32(PRIME)
+    numbers: NDArray[np.uint32] = _hash_digits(states) % np.uint32(BUCKETS)
+    if layout.order is None:
+        return numbers
+    unsorted = np.empty_like(numbers)
+    unsorted[layout.order] = numbers
+    return unsorted
+
+
+def _lay_out(block: Sequence[str]) -> _Layout:
     joined = "".join(block)
     lengths = np.fromiter(map(len, block), dtype=np.int64, count=len(block))
     if joined.isascii():
@@ -40,24 +88,19 @@ def _hash_units(block: Sequence[str], seed_state: int) -> NDArray[np.uint32]:
     else:
         units = np.frombuffer(joined.encode("utf-16-le", "surrogatepass"), dtype="<u2")
         lengths += _astral_counts(joined, lengths)
-    states = np.full(len(block), seed_state, dtype=np.uint32)
     longest = int(lengths.max())
     if longest * len(block) == len(units):
-        for column in units.reshape(len(block), longest).T.astype(np.uint32, order="C"):
-            states ^= column
-            states *= np.uint32(PRIME)
-        return states
+        columns = units.reshape(len(block), longest).T.astype(np.uint32, order="C")
+        return _Layout(units_n=len(block), columns=list(columns), order=None)
     order = np.argsort(-lengths, kind="stable")
     starts = (np.cumsum(lengths) - lengths)[order]
     # How many ids still have a unit at each position, counted from the longest.
     alive = np.searchsorted(-lengths[order], -np.arange(longest), side="left")
-    for position, count in enumerate(alive):
-        head = states[:count]
-        head ^= units[starts[:count] + position]
-        head *= np.uint32(PRIME)
-    unsorted = np.empty_like(states)
-    unsorted[order] = states
-    return unsorted
+    return _Layout(
+        units_n=len(block),
+        columns=[units[starts[:count] + place].astype(np.uint32) for place, count in enumerate(alive)],
+        order=order,
+    )
 
 
 def _astral_counts(joined: str, lengths: NDArray[np.int64]) -> NDArray[np.int64]:

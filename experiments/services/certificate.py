@@ -18,7 +18,7 @@ import numpy as np
 
 from experiments.bucketing.allocation import arm_table
 from experiments.bucketing.hashing import fnv1a32
-from experiments.bucketing.vectorized import bucket_numbers
+from experiments.bucketing.vectorized import PreparedUnits
 from experiments.errors import ExperimentsError, UnknownExperiment
 from experiments.facts.past import EVERYBODY, PastFacts
 from experiments.models import Arm, Certificate, Experiment, ExperimentMetric, PhaseArm
@@ -68,7 +68,7 @@ class _Past:
     coverage: float
     uses: tuple[ExperimentMetric, ...]
     totals: UnitTotals
-    unit_ids: list[str]
+    units: PreparedUnits
 
 
 def certify(
@@ -131,7 +131,7 @@ def _read(
         coverage=experiment.phases.get(number=1).coverage,
         uses=uses,
         totals=totals,
-        unit_ids=[str(unit) for unit in totals.units.to_pylist()],
+        units=PreparedUnits([str(unit) for unit in totals.units.to_pylist()]),
     )
     return past, since, until
 
@@ -197,7 +197,7 @@ def _replay(
         assigned = np.empty((len(block), past.totals.units_n), dtype=np.uint8)
         for row, seed in enumerate(block):
             state = fnv1a32(f"{past.experiment.seed}:certificate:{seed}")
-            assigned[row] = table[bucket_numbers(seed_state=state, unit_ids=past.unit_ids)]
+            assigned[row] = table[past.units.bucket_numbers(seed_state=state)]
         chosen = slice(begin, begin + len(block))
         for first in range(0, past.totals.units_n, UNIT_BLOCK):
             part = assigned[:, first : first + UNIT_BLOCK]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.bucketing.hashing import BUCKETS, bucket_number, fnv1a32
-from experiments.bucketing.vectorized import bucket_numbers
+from experiments.bucketing.vectorized import PreparedUnits, bucket_numbers
 
 # Any string Python can hold, lone surrogates included; short alphabets make collisions of length likely.
 ids = st.one_of(
@@ -50,6 +50,7 @@ def test_bucket_number__any_id__equals_the_client(seed: str, unit_id: str) -> No
 def test_bucket_numbers__any_ids__equal_one_by_one(unit_ids: list[str]) -> None:
     state = fnv1a32("1f2e3d4c")
     many = bucket_numbers(seed_state=state, unit_ids=unit_ids)
+    assert PreparedUnits(unit_ids).bucket_numbers(seed_state=state).tolist() == many.tolist()
     assert many.dtype == np.uint16
     assert many.tolist() == [bucket_number(seed_state=state, unit_id=unit_id) for unit_id in unit_ids]
 
@@ -76,6 +77,7 @@ def test_bucket_numbers__several_blocks__keep_the_order() -> None:
     state = fnv1a32("blocks")
     unit_ids = [f"user-{number}" for number in range(40_000)]
     many = bucket_numbers(seed_state=state, unit_ids=unit_ids)
+    assert PreparedUnits(unit_ids).bucket_numbers(seed_state=state).tolist() == many.tolist()
     for index in (0, 16_383, 16_384, 39_999):
         assert many[index] == bucket_number(seed_state=state, unit_id=unit_ids[index])
 

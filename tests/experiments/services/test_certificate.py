@@ -16,6 +16,7 @@ from pytest_django.fixtures import Settings
 from scipy import stats
 
 from experiments.bucketing.hashing import BUCKETS, bucket_number, fnv1a32
+from experiments.bucketing.vectorized import PreparedUnits
 from experiments.errors import UnknownExperiment
 from experiments.models import Certificate, Experiment
 from experiments.ports import MICRO
@@ -140,16 +141,16 @@ def test_certify__nobody_in_the_past_or_no_experiment__says_so() -> None:
 
 
 def test_certify__test_that_alarms_too_often__is_not_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certificate, "bucket_numbers", _clustered)
+    monkeypatch.setattr(PreparedUnits, "bucket_numbers", _clustered)
     row = certify(experiment_key=make_draft().key, at=T0, seeds=200, triggers=["Product Viewed"])
     assert not decode_certificate(row.report).is_sound
 
 
-def _clustered(*, seed_state: int, unit_ids: list[str]) -> Any:
+def _clustered(units: PreparedUnits, *, seed_state: int) -> Any:
     """A hash that keeps a quarter of the people together: shares of the arms vary far too much."""
     rng = np.random.default_rng(seed_state)
-    numbers = rng.integers(0, BUCKETS, len(unit_ids))
-    numbers[: len(unit_ids) // 4] = rng.integers(0, BUCKETS)
+    numbers = rng.integers(0, BUCKETS, units.units_n)
+    numbers[: units.units_n // 4] = rng.integers(0, BUCKETS)
     return numbers
 
 
