@@ -36,7 +36,9 @@ def make_world(shop: Shop, **design: Any) -> Experiment:
     experiment = make_experiment(status="running", **design)
     create_event_table()
     with connection.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO {EVENT_TABLE} VALUES (%s, %s, %s, %s, %s)", list(_orders(experiment, shop)))
+        cursor.executemany(
+            f"INSERT INTO {EVENT_TABLE} VALUES (%s, %s, %s, %s, %s, NULL, NULL)", list(_orders(experiment, shop))
+        )
     return experiment
 
 
@@ -44,14 +46,15 @@ def create_event_table() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"CREATE TABLE IF NOT EXISTS {EVENT_TABLE}"
-            " (unit bigint, type text, at bigint, value bigint, property_experiment text)"
+            " (unit bigint, type text, at bigint, value bigint,"
+            " property_experiment text, property_product text, number_quantity bigint)"
         )
 
 
 def add_order(unit: int, at: datetime, *, value: int = 50 * MICRO) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {EVENT_TABLE} VALUES (%s, %s, %s, %s, NULL)",
+            f"INSERT INTO {EVENT_TABLE} VALUES (%s, %s, %s, %s, NULL, NULL, NULL)",
             [unit, "Order Completed", microseconds(at), value],
         )
     mark_dirty(units=[str(unit)])

@@ -41,7 +41,15 @@ class TableFacts(DatabaseFacts):
         import ibis
 
         table = ibis.table(
-            {"unit": "int64", "type": "string", "at": "int64", "value": "int64", "property_experiment": "string"},
+            {
+                "unit": "int64",
+                "type": "string",
+                "at": "int64",
+                "value": "int64",
+                "property_experiment": "string",
+                "property_product": "string",
+                "number_quantity": "int64",
+            },
             name=EVENT_TABLE,
         )
         found = table.filter(table.type.isin(event_types))
@@ -67,9 +75,10 @@ def store_hand_example() -> None:
     )
     with connection.cursor() as cursor:
         cursor.execute(
-            f"CREATE TABLE {EVENT_TABLE} (unit bigint, type text, at bigint, value bigint, property_experiment text)"
+            f"CREATE TABLE {EVENT_TABLE} (unit bigint, type text, at bigint, value bigint, "
+            "property_experiment text, property_product text, number_quantity bigint)"
         )
-        cursor.executemany(f"INSERT INTO {EVENT_TABLE} VALUES (%s, %s, %s, %s, %s)", EVENTS)
+        cursor.executemany(f"INSERT INTO {EVENT_TABLE} VALUES (%s, %s, %s, %s, %s, %s, %s)", EVENTS)
 
 
 def hand_tables() -> tuple[pa.Table, pa.Table]:

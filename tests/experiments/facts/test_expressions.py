@@ -14,10 +14,20 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from experiments.facts.database import DatabaseFacts
-from experiments.facts.expressions import multi_arm_pairs, unit_totals
+from experiments.facts.expressions import event_values, multi_arm_pairs, unit_totals
 from experiments.facts.warehouse import WarehouseFacts, dataset_folder, remove_dataset, write_dataset
 from experiments.ports import Facts
-from tests.experiments.facts.hand_example import EXPECTED, KEY, METRICS, MULTI_ARM, UNTIL, T
+from tests.experiments.facts.hand_example import (
+    EXPECTED,
+    KEY,
+    KIND_METRICS,
+    METRICS,
+    MULTI_ARM,
+    ORDER_VALUES,
+    UNTIL,
+    T,
+    kinds_expected,
+)
 from tests.experiments.facts.sources import TableFacts, hand_tables, store_hand_example
 
 
@@ -48,6 +58,17 @@ def test_unit_totals__hand_example_in_the_database__equal_the_computed_integers(
 def test_unit_totals__hand_example_in_parquet__equal_the_computed_integers(warehouse_facts: Facts) -> None:
     expression = unit_totals(warehouse_facts, experiment_key=KEY, metrics=METRICS[:2], until=UNTIL)
     assert rows(warehouse_facts, expression) == [row[:-1] for row in EXPECTED]
+
+
+def test_unit_totals__every_kind_in_the_database__equal_the_computed_integers(database_facts: Facts) -> None:
+    expression = unit_totals(database_facts, experiment_key=KEY, metrics=KIND_METRICS, until=UNTIL)
+    assert rows(database_facts, expression) == kinds_expected()
+
+
+def test_event_values__orders__one_row_for_each_in_its_window(database_facts: Facts) -> None:
+    orders = dataclasses.replace(METRICS[0], definition=dataclasses.replace(METRICS[0].definition, aggregation="sum"))
+    expression = event_values(database_facts, experiment_key=KEY, metric=orders, until=UNTIL)
+    assert rows(database_facts, expression) == ORDER_VALUES
 
 
 def test_unit_totals__parquet_without_properties__matches_no_filter(warehouse_facts: Facts) -> None:

@@ -56,7 +56,7 @@ def past(settings: Settings) -> list[tuple[int, bool]]:
             value = int(rng.lognormal(3, 1)) * MICRO
             rows.append((unit, "Order Completed", microseconds(seen_at + timedelta(hours=2)), value, None))
     with connection.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO {EVENT_TABLE} VALUES (%s, %s, %s, %s, %s)", rows)
+        cursor.executemany(f"INSERT INTO {EVENT_TABLE} VALUES (%s, %s, %s, %s, %s, NULL, NULL)", rows)
     return bought
 
 
