@@ -14,6 +14,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from recommender.algorithms.als import Als, FeatureAls
+from recommender.algorithms.association import BoughtTogether
 from recommender.algorithms.base import Algorithm
 from recommender.algorithms.blend import Blend
 from recommender.algorithms.bpr import Bpr
@@ -21,8 +22,11 @@ from recommender.algorithms.content import Content
 from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
 from recommender.algorithms.next_choice import NextChoice
-from recommender.algorithms.popularity import Popularity
+from recommender.algorithms.popularity import Popularity, Random, SegmentPopularity, Trending
+from recommender.algorithms.recent import RecentlyViewed
 from recommender.algorithms.sequence import NextInSequence
+from recommender.algorithms.session_knn import SessionKNN
+from recommender.algorithms.social import FriendsLike, PeopleYouMayKnow
 from recommender.algorithms.user_knn import UserKNN
 from recommender.errors import InvalidStrategy, UnknownAlgorithm
 
@@ -31,6 +35,11 @@ if TYPE_CHECKING:
 
 BUILT_IN: tuple[type[Algorithm], ...] = (
     Popularity,
+    Trending,
+    SegmentPopularity,
+    Random,
+    RecentlyViewed,
+    BoughtTogether,
     UserKNN,
     ItemKNN,
     Content,
@@ -40,6 +49,9 @@ BUILT_IN: tuple[type[Algorithm], ...] = (
     Bpr,
     NextChoice,
     NextInSequence,
+    SessionKNN,
+    PeopleYouMayKnow,
+    FriendsLike,
     Blend,
 )
 ENTRY_POINT_GROUP = "holdout.algorithms"

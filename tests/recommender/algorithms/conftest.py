@@ -5,6 +5,7 @@ import pytest
 
 from recommender.dataset import Dataset, DatasetBuilder
 
+EXTRAS = {"sasrec": ("torch",), "two-tower-torch": ("torch",)}
 GROUPS = 3
 PER_GROUP = 8
 
@@ -31,6 +32,40 @@ def world(*, seed: int = 7, users: int = 60, explicit: bool = False) -> Dataset:
     )
     tokens = {name: (f"category={name[:2]}", f"word={name}") for name in names}
     return builder.build(tokens={**tokens, "cold": ("category=g1", "word=new")})
+
+
+def social_world(*, seed: int = 7, users: int = 60) -> Dataset:
+    """The same people and things; everybody follows six people of their own taste as well."""
+    rng = np.random.default_rng(seed)
+    things = world(seed=seed, users=users)
+    follows = [
+        (f"u{number}", f"u{other}")
+        for number in range(users)
+        for other in rng.choice(np.arange(number % GROUPS, users, GROUPS), size=7, replace=False)
+        if other != number
+    ]
+    builder = DatasetBuilder(item_ids=["cold"])
+    names = things.user_ids[things.users], things.item_ids[things.items]
+    builder.add(user_id=names[0], item_id=names[1], weight=things.weights, at=things.at)
+    builder.add(
+        user_id=np.array([follower for follower, _other in follows]),
+        item_id=np.array([other for _follower, other in follows]),
+        weight=np.ones(len(follows), dtype=np.float32),
+        at=rng.integers(1, 10_000, size=len(follows)),
+    )
+    return builder.build()
+
+
+def extra_of(key: str) -> tuple[pytest.MarkDecorator, ...]:
+    """What must be installed for an algorithm to be trained, as a marker."""
+    return tuple(pytest.mark.extra(name) for name in EXTRAS.get(key, ()))
+
+
+def taste_of(name: str) -> int | None:
+    """Of a thing (`g1-4`) or a person (`u7`); None for what everybody has."""
+    if name.startswith("g"):
+        return int(name[1])
+    return int(name[1:]) % GROUPS if name.startswith("u") else None
 
 
 @pytest.fixture
