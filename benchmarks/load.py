@@ -55,6 +55,24 @@ def environment(folder: Path, database_url: str = "") -> dict[str, str]:
     return kept | ({"DATABASE_URL": database_url} if database_url else {})
 
 
+@contextmanager
+def own_database(server: str) -> Iterator[str]:
+    """Make a database on the PostgreSQL server of this URL, give its URL, and drop it; SQLite where there is none."""
+    if not server:
+        yield ""
+        return
+    import psycopg
+
+    base, _, _ = server.rpartition("/")
+    name = f"holdout_benchmark_{os.getpid()}"
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield f"{base}/{name}"
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 def manage(variables: dict[str, str], *arguments: str) -> str:
     """Run a management command there; return what it printed."""
     command = [sys.executable, "manage.py", *arguments]

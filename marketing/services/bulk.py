@@ -35,14 +35,15 @@ def insert_new(*, model: type[models.Model], columns: Sequence[str], rows: Seque
     names = ", ".join(columns)
     with connection.cursor() as cursor:
         if is_postgres():
-            # COPY knows no ON CONFLICT: through a session table with the same columns.
+            # COPY knows no ON CONFLICT: through a session table of the same columns.
             stage = f"stage_{table}"
+            types = _stage_types(model, columns)
+            declared = ", ".join(f"{column} {kind}" for column, kind in types.items())
+            cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({declared}) ON COMMIT DELETE ROWS")
+            _copy(cursor, stage, types, rows)
+            given = ", ".join(f"{column}::{_db_type(model, column)}" for column in columns)
             cursor.execute(
-                f"CREATE TEMP TABLE IF NOT EXISTS {stage} ON COMMIT DELETE ROWS AS SELECT * FROM {table} WHERE false"  # noqa: S608 - constants
-            )
-            _copy(cursor, stage, columns, rows)
-            cursor.execute(
-                f"INSERT INTO {table} ({names}) SELECT {names} FROM {stage} ON CONFLICT DO NOTHING RETURNING {key}, id"  # noqa: S608 - constants
+                f"INSERT INTO {table} ({names}) SELECT {given} FROM {stage} ON CONFLICT DO NOTHING RETURNING {key}, id"  # noqa: S608 - constants
             )
             new = dict(cursor.fetchall())
             _empty(cursor, stage)
@@ -68,7 +69,7 @@ def staged(*, name: str, columns: Mapping[str, str], rows: Sequence[Row]) -> Ite
         cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} ({declared})")
         _empty(cursor, table)
         if is_postgres():
-            _copy(cursor, table, list(columns), rows)
+            _copy(cursor, table, columns, rows)
         else:
             places = ", ".join(["%s"] * len(columns))
             cursor.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # noqa: S608 - constants
@@ -91,8 +92,20 @@ def select_by(*, sql: str, values: Collection[Any], params: Sequence[Any] = ()) 
         return list(cursor.fetchall())
 
 
-def _copy(cursor: Any, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+def _db_type(model: type[models.Model], column: str) -> str:
+    field = next(field for field in model._meta.concrete_fields if field.column == column)
+    return str(field.db_type(connection))
+
+
+def _stage_types(model: type[models.Model], columns: Sequence[str]) -> dict[str, str]:
+    """The types in which the columns travel: texts without a length, and JSON as the text that it comes as."""
+    travelling = {column: _db_type(model, column).partition("(")[0] for column in columns}
+    return {column: "text" if kind in ("varchar", "jsonb") else kind for column, kind in travelling.items()}
+
+
+def _copy(cursor: Any, table: str, types: Mapping[str, str], rows: Sequence[Row]) -> None:
+    with cursor.copy(f"COPY {table} ({', '.join(types)}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(list(types.values()))
         for row in rows:
             copy.write_row(row)
 
