@@ -234,6 +234,23 @@ def _canonical(names: NDArray[np.str_], codes: NDArray[np.int32]) -> tuple[NDArr
     return names[order], rank[codes]
 
 
+def user_starts(dataset: Dataset) -> NDArray[np.int64]:
+    """Where each user's interactions begin, and the end."""
+    return np.searchsorted(dataset.users, np.arange(dataset.n_users + 1)).astype(np.int64)
+
+
+def last_of_each(dataset: Dataset, *, share: float, min_events: int) -> NDArray[np.bool_]:
+    """The last ⌈share · n⌉ interactions of everybody with at least `min_events`."""
+    if not 0 < share < 1:
+        raise ValueError(f"share must lie between 0 and 1, got {share}")
+    starts = user_starts(dataset)
+    lengths = np.diff(starts)
+    held = np.where(lengths >= min_events, np.ceil(share * lengths), 0).astype(np.int64)
+    place = np.arange(dataset.n_interactions) - starts[dataset.users]
+    mask: NDArray[np.bool_] = place >= (lengths - held)[dataset.users]
+    return mask
+
+
 def to_csr(
     users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], *, shape: tuple[int, int]
 ) -> Csr:

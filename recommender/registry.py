@@ -21,6 +21,7 @@ from recommender.algorithms.bpr import Bpr
 from recommender.algorithms.content import Content
 from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
+from recommender.algorithms.learned import LearnedBlend
 from recommender.algorithms.next_choice import NextChoice
 from recommender.algorithms.popularity import Popularity, Random, SegmentPopularity, Trending
 from recommender.algorithms.recent import RecentlyViewed
@@ -53,6 +54,7 @@ BUILT_IN: tuple[type[Algorithm], ...] = (
     PeopleYouMayKnow,
     FriendsLike,
     Blend,
+    LearnedBlend,
 )
 ENTRY_POINT_GROUP = "holdout.algorithms"
 

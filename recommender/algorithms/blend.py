@@ -1,8 +1,10 @@
-"""Weighted blend of several algorithms: each member's scores on a common scale, added up with weights.
+"""Hybrids: several algorithms as one, by weights, by ranks, one after the other, or one of them by length of history.
 
-A member's scores are divided by its best score for the same person among items they do not have, so that a weight means
-the same for everybody (CombSUM with maximum normalization; Lee 1997, "Analyses of multiple evidence combination").
-Weights and the members' parameters are chosen on validation data (`services.selection`), not by hand.
+`method`: `weighted`, `reciprocal-rank`, `cascade` or `switching` (`mixing.py`; Burke 2002, "Hybrid recommender
+systems"). Switching follows the warm-up curve: each member serves from `from.<member>` events on (popularity from 0, item-kNN from
+the first, EASE or ALS from some twenty). With `prior` > 0 short histories are drawn towards popularity: its weight is
+prior / (prior + events). Weights and the members' parameters are chosen on validation data (`services.selection`), or
+learned (`learned.py`), not by hand.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from recommender.algorithms import mixing
 from recommender.algorithms.als import Als
 from recommender.algorithms.base import NO_SCORE, Algorithm, Capabilities, Profile, rows_of
 from recommender.algorithms.content import Content
 from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
+from recommender.algorithms.mixing import METHODS, SWITCHING, WEIGHTED
 from recommender.algorithms.next_choice import NextChoice
 from recommender.algorithms.popularity import Popularity
 from recommender.algorithms.sequence import NextInSequence
+from recommender.algorithms.session_knn import SessionKNN
 from recommender.algorithms.user_knn import UserKNN
 
 if TYPE_CHECKING:
@@ -30,19 +35,26 @@ MEMBERS: tuple[type[Algorithm], ...] = (
     Ease,
     NextChoice,
     NextInSequence,
+    SessionKNN,
     Als,
     ItemKNN,
     UserKNN,
     Content,
     Popularity,
 )
-WEIGHT = "weight"
+WEIGHT, FROM = "weight", "from"
+WARM_UP = {"popularity": 0, "content": 1, "ease": 20, "als": 20}
+"""Events from which a member serves when switching, as measured on films; 1 for those not named."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
+class Member:
+    """One algorithm of a blend."""
+
     algorithm: Algorithm
     weight: float
+    minimum: float
+    """Events from which it serves."""
 
 
 class Blend(Algorithm):
@@ -53,6 +65,9 @@ class Blend(Algorithm):
     defaults: ClassVar[Parameters] = {
         **{f"{WEIGHT}.{member.key}": 0.0 for member in MEMBERS},
         **{f"{member.key}.{name}": value for member in MEMBERS for name, value in member.defaults.items()},
+        **{f"{FROM}.{member.key}": WARM_UP.get(member.key, 1) for member in MEMBERS},
+        "method": WEIGHTED,
+        "prior": 0.0,
         f"{WEIGHT}.ease": 0.5,
         f"{WEIGHT}.item-knn": 0.3,
         f"{WEIGHT}.content": 0.2,
@@ -61,12 +76,18 @@ class Blend(Algorithm):
     def __init__(self, parameters: Parameters | None = None) -> None:
         super().__init__(parameters)
         self.members = [
-            _Member(member(self._own(member)), self.number(f"{WEIGHT}.{member.key}"))
+            Member(
+                member(self._own(member)),
+                self.number(f"{WEIGHT}.{member.key}"),
+                self.number(f"{FROM}.{member.key}"),
+            )
             for member in MEMBERS
             if self.number(f"{WEIGHT}.{member.key}") > 0
         ]
         if not self.members:
-            raise ValueError("blend: at least one weight must be positive")
+            raise ValueError(f"{self.key}: at least one weight must be positive")
+        if self.parameters["method"] not in METHODS:
+            raise ValueError(f"{self.key}: method must be one of {', '.join(METHODS)}")
         self.uses_ratings = any(member.algorithm.uses_ratings for member in self.members)
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator) -> Arrays:
@@ -75,6 +96,7 @@ class Blend(Algorithm):
             "n_items": np.array([dataset.n_items]),
             "positive_from": np.array([dataset.positive_from], dtype=np.float32),
             "explicit": np.array([dataset.explicit]),
+            "crowd": Popularity({"half_life_days": 0.0}).fit(dataset, rng=rng)["popularity"],
         }
         refused: list[str] = []
         for member in self.members:
@@ -85,27 +107,23 @@ class Blend(Algorithm):
                 continue
             arrays |= {f"{member.algorithm.key}/{name}": array for name, array in learned.items()}
         if len(refused) == len(self.members):
-            raise ValueError(f"blend: no member can be trained: {'; '.join(refused)}")
+            raise ValueError(f"{self.key}: no member can be trained: {'; '.join(refused)}")
         return arrays
 
     def score(self, arrays: Arrays, profile: Profile) -> Scores:
-        """Σ weight · score / best score."""
-        total: Scores = np.full(int(arrays["n_items"][0]), NO_SCORE, dtype=np.float32)
-        if profile.is_empty:
-            return total
-        for member, own in self._fitted(arrays):
-            scores = member.algorithm.score(own, self._profile(arrays, member, profile))
-            _add(total[None, :], scores[None, :], member.weight, [profile])
-        return total
+        """The members' scores, mixed."""
+        fitted = self._fitted(arrays)
+        scores = [member.algorithm.score(own, self._profile(arrays, member, profile)) for member, own in fitted]
+        return self._mixed(arrays, [member for member, _own in fitted], scores, profile)
 
     def score_block(self, arrays: Arrays, profiles: Csr) -> Scores:
-        """The members' own block scores, blended row by row."""
-        total: Scores = np.full(profiles.shape, NO_SCORE, dtype=np.float32)
-        rows = rows_of(profiles)
-        for member, own in self._fitted(arrays):
-            scores = member.algorithm.score_block(own, self._profiles(arrays, member, profiles))
-            _add(total, scores, member.weight, rows)
-        total[[row.is_empty for row in rows]] = NO_SCORE
+        """The members' own block scores, mixed row by row."""
+        fitted = self._fitted(arrays)
+        blocks = [member.algorithm.score_block(own, self._profiles(arrays, member, profiles)) for member, own in fitted]
+        members = [member for member, _own in fitted]
+        total: Scores = np.empty(profiles.shape, dtype=np.float32)
+        for row, profile in enumerate(rows_of(profiles)):
+            total[row] = self._mixed(arrays, members, [block[row] for block in blocks], profile)
         return total
 
     def explain(self, arrays: Arrays, profile: Profile, item: int) -> tuple[Anchor, ...]:
@@ -116,10 +134,32 @@ class Blend(Algorithm):
                 return anchors
         return ()
 
+    def _mixed(self, arrays: Arrays, members: list[Member], scores: list[Scores], profile: Profile) -> Scores:
+        method, had = self.parameters["method"], profile.items
+        if profile.is_empty and method != SWITCHING:
+            return np.full(int(arrays["n_items"][0]), NO_SCORE, dtype=np.float32)
+        if method == SWITCHING:
+            found = mixing.switching(scores, [member.minimum for member in members], had.size, had)
+        else:
+            mix = {
+                mixing.WEIGHTED: mixing.weighted,
+                mixing.RECIPROCAL_RANK: mixing.reciprocal_rank,
+                mixing.CASCADE: mixing.cascade,
+            }[str(method)]
+            found = mix(scores, self._weights(arrays, members), had)
+        prior = self.number("prior")
+        if prior > 0:
+            crowd = prior / (prior + had.size)
+            found = mixing.weighted([found, arrays["crowd"]], [1.0 - crowd, crowd], had)
+        return found
+
+    def _weights(self, arrays: Arrays, members: list[Member]) -> list[float]:
+        return [member.weight for member in members]
+
     def _own(self, member: type[Algorithm]) -> Parameters:
         return {name: self.parameters[f"{member.key}.{name}"] for name in member.defaults}
 
-    def _fitted(self, arrays: Arrays) -> list[tuple[_Member, Arrays]]:
+    def _fitted(self, arrays: Arrays) -> list[tuple[Member, Arrays]]:
         found = []
         for member in self.members:
             prefix = f"{member.algorithm.key}/"
@@ -128,32 +168,17 @@ class Blend(Algorithm):
                 found.append((member, own))
         return found
 
-    def _profile(self, arrays: Arrays, member: _Member, profile: Profile) -> Profile:
+    def _profile(self, arrays: Arrays, member: Member, profile: Profile) -> Profile:
         """A member that learnt from likes gets likes, one that learnt from ratings gets ratings."""
         if not self.uses_ratings or member.algorithm.uses_ratings or not arrays["explicit"][0]:
             return profile
         liked = profile.weights >= arrays["positive_from"][0]
         return Profile(profile.items[liked], np.ones(int(liked.sum()), dtype=np.float32))
 
-    def _profiles(self, arrays: Arrays, member: _Member, profiles: Csr) -> Csr:
+    def _profiles(self, arrays: Arrays, member: Member, profiles: Csr) -> Csr:
         if not self.uses_ratings or member.algorithm.uses_ratings or not arrays["explicit"][0]:
             return profiles
         likes = profiles.copy()
         likes.data = (likes.data >= arrays["positive_from"][0]).astype(np.float32)
         likes.eliminate_zeros()
         return likes
-
-
-def _add(total: Scores, scores: Scores, weight: float, rows: list[Profile]) -> None:
-    """Adds weight · score / best of the row to `total` in place; the best is taken over items not in the profile."""
-    for place, row in enumerate(rows):
-        values = scores[place]
-        new = values.copy()
-        new[row.items] = NO_SCORE
-        best = float(new.max(initial=NO_SCORE))
-        if not np.isfinite(best) or best <= 0:
-            continue
-        spoken = values > NO_SCORE
-        known = total[place]
-        known[spoken & (known == NO_SCORE)] = 0.0
-        known[spoken] += np.float32(weight / best) * values[spoken]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recommender.dataset import last_of_each, user_starts
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -29,7 +31,7 @@ def has_real_times(dataset: Dataset) -> bool:
     """
     if dataset.n_interactions == 0 or dataset.at.min() == dataset.at.max():
         return False
-    starts = _starts(dataset)
+    starts = user_starts(dataset)
     lengths = np.diff(starts)
     several = np.flatnonzero(lengths >= 2)
     if several.size == 0:
@@ -44,7 +46,7 @@ def temporal_per_user(
     """The last ⌈share · n⌉ events of everybody with at least `min_events`."""
     if not has_real_times(dataset):
         raise ValueError("a temporal split needs real time stamps; use a random one and say so")
-    return _last_of_each(dataset, share, min_events)
+    return last_of_each(dataset, share=share, min_events=min_events)
 
 
 def random_per_user(
@@ -53,7 +55,7 @@ def random_per_user(
     """⌈share · n⌉ events of everybody with at least `min_events`, drawn at random: for data without times."""
     order = np.lexsort((rng.random(dataset.n_interactions), dataset.users))
     held_out = np.zeros(dataset.n_interactions, dtype=bool)
-    held_out[order] = _last_of_each(dataset, share, min_events)
+    held_out[order] = last_of_each(dataset, share=share, min_events=min_events)
     return held_out
 
 
@@ -64,18 +66,3 @@ def temporal_global(dataset: Dataset, *, share: float = HELD_OUT_SHARE) -> NDArr
     boundary = np.quantile(dataset.at, 1.0 - share, method="lower")
     held_out: NDArray[np.bool_] = dataset.at > boundary
     return held_out
-
-
-def _starts(dataset: Dataset) -> NDArray[np.int64]:
-    return np.searchsorted(dataset.users, np.arange(dataset.n_users + 1)).astype(np.int64)
-
-
-def _last_of_each(dataset: Dataset, share: float, min_events: int) -> NDArray[np.bool_]:
-    if not 0 < share < 1:
-        raise ValueError(f"share must lie between 0 and 1, got {share}")
-    starts = _starts(dataset)
-    lengths = np.diff(starts)
-    held = np.where(lengths >= min_events, np.ceil(share * lengths), 0).astype(np.int64)
-    place = np.arange(dataset.n_interactions) - starts[dataset.users]
-    mask: NDArray[np.bool_] = place >= (lengths - held)[dataset.users]
-    return mask
