@@ -20,10 +20,13 @@ FIRST_WAIT_SECONDS = 10
 def refresh_running_experiments() -> int:
     """Enqueue one refresh for each experiment whose results can still change."""
     from experiments.services.refresh import refreshable_ids
+    from experiments.services.surveys import waiting_ids
 
     ids = refreshable_ids()
     for experiment_id in ids:
         refresh_experiment.delay(experiment_id)
+    for metric_id in waiting_ids():  # whose doorbell was lost
+        survey_metric.delay(metric_id)
     return len(ids)
 
 
@@ -72,6 +75,14 @@ def certify_experiment(experiment_key: str) -> str:
     return "ok"
 
 
+@shared_task(soft_time_limit=REFRESH_SECONDS)
+def update_ledger() -> int:
+    """Compute the quarters of the holdout ledger that are not settled; the command is `update_ledger`."""
+    from experiments.services import ledger
+
+    return len(ledger.update_ledger(at=timezone.now()))
+
+
 @shared_task
 def send_alerts() -> None:
     """Send what waits in the outbox of alerts, and invitations to the digest; the command is `send_alerts`."""
@@ -88,6 +99,20 @@ def send_digests() -> None:
     from experiments.services import digest
 
     digest.send_digests(at=timezone.now())
+
+
+@shared_task
+def survey_metric(metric_id: int) -> str:
+    """Make the survey of one metric."""
+    from experiments.services import surveys
+
+    at = timezone.now()
+    try:
+        return "ok" if surveys.make_survey(metric_id=metric_id, at=at) else "deleted"
+    except Exception as error:
+        logger.exception("survey of metric %s failed", metric_id)
+        surveys.record_survey_failure(metric_id=metric_id, at=at, error=error)
+        return "failed"
 
 
 def _failed(experiment_id: int, error: Exception) -> str:

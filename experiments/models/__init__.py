@@ -17,6 +17,7 @@ from experiments.models.prerequisite import Prerequisite
 from experiments.models.ramp import RampStep
 from experiments.models.snapshot import Look, Refresh, Snapshot
 from experiments.models.state import DirtyUnit, FactsState, StaleUnit
+from experiments.models.survey import MetricSurvey
 
 __all__ = [
     "Alert",
@@ -37,6 +38,7 @@ __all__ = [
     "LedgerQuarter",
     "Look",
     "Metric",
+    "MetricSurvey",
     "Phase",
     "PhaseArm",
     "Prerequisite",

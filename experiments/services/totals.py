@@ -167,6 +167,11 @@ def exposed_by_day(totals: UnitTotals, *, shape: tuple[int, int], day_ends: Sequ
     return counts.reshape(-1, *shape)[: len(day_ends)].cumsum(axis=0)
 
 
+def column_of(table: pa.Table, name: str) -> NDArray[np.int64]:
+    """A column of integers without NULL."""
+    return _integers(table.column(name))
+
+
 def _integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
     import numpy as np
 
