@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from experiments.views import alerts, certificate, design, explain, manage, results
+from experiments.views import alerts, certificate, design, explain, manage, results, traffic
 
 app_name = "experiments"
 urlpatterns = [
@@ -17,12 +17,14 @@ urlpatterns = [
     path("-/digest/", alerts.digest_invite, name="digest-invite"),
     path("-/digest/confirm/<str:token>/", alerts.digest_confirm, name="digest-confirm"),
     path("-/digest/unsubscribe/<str:token>/", alerts.digest_unsubscribe, name="digest-unsubscribe"),
+    path("-/force/<str:token>/", traffic.force_arm, name="force-arm"),
     path("<slug:key>/", results.experiment_detail, name="experiment-detail"),
     path("<slug:key>/report.json", results.experiment_report, name="experiment-report"),
     path("<slug:key>/<slug:table>.<slug:extension>", results.experiment_table, name="experiment-table"),
     path("<slug:key>/refresh/", results.experiment_refresh, name="experiment-refresh"),
     path("<slug:key>/edit/", design.experiment_edit, name="experiment-edit"),
     path("<slug:key>/certificate/", certificate.experiment_certificate, name="experiment-certificate"),
+    path("<slug:key>/traffic/", traffic.experiment_traffic, name="experiment-traffic"),
     path("<slug:key>/decide/", manage.experiment_decide, name="experiment-decide"),
     path("<slug:key>/revert/", manage.experiment_revert, name="experiment-revert"),
     path("<slug:key>/<slug:transition>/", manage.experiment_transition, name="experiment-transition"),

@@ -10,11 +10,13 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from experiments.choices import ExperimentStatus
 from experiments.errors import Reason
 from experiments.forms.percent import to_percent, to_share
-from experiments.models import ExperimentMetric, Layer
+from experiments.forms.traffic import RampField, ramp_text
+from experiments.models import Arm, ExperimentMetric, Layer
 from experiments.selectors import list_metrics
-from experiments.services.design import ArmSpec, Design, MetricSpec
+from experiments.services.design import ArmSpec, Design, MetricSpec, Requirement
 
 RESERVED_KEYS = frozenset(("explain", "new"))
 """Addresses of pages that stand where an experiment's key would."""
@@ -60,6 +62,14 @@ class ExperimentForm(forms.Form):
         help_text=_("Relative: 5 % → 6 % is a lift of 20 %."),
     )
     coverage_percent = forms.FloatField(label=_("Covered traffic (%)"), min_value=0, max_value=100, initial=100)
+    ramp = RampField(
+        label=_("Ramp"),
+        required=False,
+        help_text=_("Steps after the start: hours and percent, for example 24: 25, 72: 100. Raising moves nobody."),
+    )
+    requires = forms.ChoiceField(
+        label=_("Only people in"), required=False, help_text=_("An arm of another experiment that must serve them.")
+    )
     targeting = forms.JSONField(
         label=_("Targeting rule (JSON)"),
         required=False,
@@ -80,6 +90,12 @@ class ExperimentForm(forms.Form):
         self._choose("guardrails", metrics)
         layers = Layer.objects.order_by("name", "key").values_list("key", "name")
         self._choose("layer_key", [("", _("None")), *layers])
+        arms = Arm.objects.exclude(experiment__status=ExperimentStatus.ARCHIVED).select_related("experiment")
+        options = [
+            (f"{arm.experiment.key}:{arm.key}", f"{arm.experiment.name} · {arm.name}")
+            for arm in arms.order_by("experiment__name", "experiment__key", "position")
+        ]
+        self._choose("requires", [("", _("Everybody")), *options])
         if not is_new:
             del self.fields["key"]
 
@@ -110,6 +126,8 @@ class ExperimentForm(forms.Form):
             "planned_days": data["planned_days"],
             "mde": None if data["mde_percent"] is None else to_share(data["mde_percent"]),
             "coverage": to_share(data["coverage_percent"]),
+            "ramp": data["ramp"],
+            "requires": self._requires(base),
             "targeting": data["targeting"],
             "layer_key": data["layer_key"],
             "layer_lower": to_share(data["layer_from_percent"]),
@@ -121,6 +139,12 @@ class ExperimentForm(forms.Form):
         """Show why the service refused."""
         for reason in reasons:
             self.add_error(None, str(reason))
+
+    def _requires(self, base: Design | None) -> tuple[Requirement, ...]:
+        """The chosen requirement; further ones, which only code can set, stay."""
+        key, _colon, arm_key = self.cleaned_data["requires"].partition(":")
+        chosen = (Requirement(key, arm_key),) if key else ()
+        return chosen + (() if base is None else base.requires[1:])
 
     def _metrics(self, base: Design | None) -> tuple[MetricSpec, ...]:
         primary, guardrails = self.cleaned_data["primary_metric"], self.cleaned_data["guardrails"]
@@ -213,6 +237,8 @@ def initial_frame(design: Design) -> dict[str, Any]:
         "planned_days": design.planned_days,
         "mde_percent": None if design.mde is None else to_percent(design.mde),
         "coverage_percent": to_percent(design.coverage),
+        "ramp": ramp_text(design.ramp),
+        "requires": "".join(f"{item.experiment_key}:{item.arm_key}" for item in design.requires[:1]),
         "targeting": dict(design.targeting),
         "layer_key": design.layer_key,
         "layer_from_percent": to_percent(design.layer_lower),

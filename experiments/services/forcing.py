@@ -19,6 +19,7 @@ from experiments.selectors.config import list_configs
 from experiments.services.assignment_rules import Assignment
 
 SALT: Final = "experiments.forced-arm"
+COOKIE: Final = "holdout_force"
 LIFETIME: Final = timedelta(days=7)
 """Long enough for a review, short enough that a forwarded link does not live on."""
 MOST_TOKENS: Final = 20

@@ -106,6 +106,22 @@ def raise_coverage(
         _take(experiment_key, at=at, actor=actor)
 
 
+@transaction.atomic
+def change_ramp(
+    *,
+    experiment_key: str,
+    now: float | None,
+    steps: Sequence[RampSpec],
+    at: datetime,
+    actor: User | None = None,
+    message: str = "",
+) -> None:
+    """Plan the steps to come, and cover `now` from now on, if it is given."""
+    set_ramp(experiment_key=experiment_key, steps=steps, at=at, actor=actor, message=message)
+    if now is not None:
+        raise_coverage(experiment_key=experiment_key, coverage=now, at=at, actor=actor, message=message)
+
+
 def apply_due_steps(*, at: datetime) -> RampResult:
     """Take every step that is due, unless the last results say that the experiment is ill or does harm.
 

@@ -188,6 +188,8 @@ def transition_name(transition: str) -> str:
         "stop": gettext("Stopped"),
         "emergency_stop": gettext("Stopped in an emergency"),
         "open_phase": gettext("Traffic changed"),
+        "set_ramp": gettext("Ramp changed"),
+        "ramp": gettext("Coverage raised"),
         "decide": gettext("Decided"),
         "revert": gettext("Decision taken back"),
         "archive": gettext("Archived"),

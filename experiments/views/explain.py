@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from experiments.forms.explain import ExplainForm
 from experiments.services.explanation import UnitExplanation, explain_unit
+from experiments.services.forcing import COOKIE, forced_arms
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -20,5 +21,7 @@ def experiment_explain(request: HttpRequest) -> HttpResponse:
     form = ExplainForm(request.POST if request.method == "POST" else None)
     explanations: tuple[UnitExplanation, ...] | None = None
     if request.method == "POST" and form.is_valid():
-        explanations = explain_unit(at=timezone.now(), **form.cleaned_data)
+        at = timezone.now()
+        forced = forced_arms(tokens=request.COOKIES.get(COOKIE, ""), at=at)
+        explanations = explain_unit(at=at, forced=forced, **form.cleaned_data)
     return render(request, "experiments/explain.html", {"form": form, "explanations": explanations})

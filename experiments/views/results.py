@@ -113,6 +113,9 @@ def _actions(experiment: Experiment, user: User | AnonymousUser) -> list[Action]
     is_editable = experiment.status == ExperimentStatus.DRAFT and user.has_perm("experiments.change_experiment")
     edit_url = reverse("experiments:experiment-edit", kwargs={"key": experiment.key})
     edit = [Action(label=_("Change the draft"), url=edit_url, is_primary=False)] if is_editable else []
+    if user.has_perm("experiments.launch_experiment") and experiment.status != ExperimentStatus.ARCHIVED:
+        traffic_url = reverse("experiments:experiment-traffic", kwargs={"key": experiment.key})
+        edit.append(Action(label=_("Traffic"), url=traffic_url, is_primary=False))
     return edit + [
         Action(
             label=rule.label,

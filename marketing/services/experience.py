@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 UNIT_TYPE: Final = "profile"
 SOURCE: Final = "campaign-page"
+NOTHING_FORCED: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,15 @@ class Experience:
     """None when the arm asks for none, or when there are none to be had: the creative still shows."""
 
 
-def serve(*, slug: str, visitor: Visitor, at: datetime) -> Experience:
-    """Return what to show. Nothing that fails below stops the page: it falls back to the default experience."""
+def serve(*, slug: str, visitor: Visitor, at: datetime, forced: Mapping[str, str] = NOTHING_FORCED) -> Experience:
+    """Return what to show. Nothing that fails below stops the page: it falls back to the default experience.
+
+    `forced` names the arm of experiments that somebody checks with a signed link: it is shown, and nothing is recorded.
+    """
     campaign = public_config(slug=slug)
+    checked = campaign.arm(forced.get(campaign.experiment_key, "")) if forced else None
+    if checked is not None:
+        return preview(arm=checked, campaign=campaign, profile_id=None, at=at)
     try:
         person = find_person(visitor=visitor, segment_id=campaign.segment_id, purposes=campaign.consent_purposes)
         why = outside(visitor=visitor, person=person, campaign=campaign)
@@ -53,6 +61,21 @@ def serve(*, slug: str, visitor: Visitor, at: datetime) -> Experience:
     except (DatabaseError, ExperimentsError):
         log.exception("campaign page: the default is served", extra={"campaign": slug})
         return _plain(campaign, Outside.NOT_RECORDED)
+
+
+def preview(*, arm: ArmConfig, campaign: CampaignConfig, profile_id: int | None, at: datetime) -> Experience:
+    """Return what an arm looks like to one person (or to a stranger); nothing is recorded."""
+    user_id = "" if profile_id is None else str(profile_id)
+    return Experience(
+        campaign=campaign,
+        arm=arm,
+        outside=None,
+        is_exposed=False,
+        person=None,
+        recommendation=recommendation_for(
+            arm, user_id=user_id, context={}, at=at, held_by=campaign.experiment_key, is_logged=False
+        ),
+    )
 
 
 def _in_experiment(campaign: CampaignConfig, visitor: Visitor, person: Person, at: datetime) -> Experience:

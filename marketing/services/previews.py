@@ -11,7 +11,7 @@ from experiments.services.assignment import assign
 from marketing.selectors.campaigns import ArmConfig, CampaignConfig
 from marketing.selectors.visitors import DemoPerson, demo_people
 from marketing.services.campaigns import ArmDraft, CampaignDraft
-from marketing.services.experience import UNIT_TYPE, Experience, recommendation_for
+from marketing.services.experience import UNIT_TYPE, recommendation_for
 from recommender.reports import SlateItem
 
 SEATS: Final = 8
@@ -32,21 +32,6 @@ class Seat:
 
     person: DemoPerson
     arm: ArmConfig
-
-
-def preview(*, arm: ArmConfig, campaign: CampaignConfig, profile_id: int | None, at: datetime) -> Experience:
-    """Return what an arm looks like to one person (or to a stranger); nothing is recorded."""
-    user_id = "" if profile_id is None else str(profile_id)
-    return Experience(
-        campaign=campaign,
-        arm=arm,
-        outside=None,
-        is_exposed=False,
-        person=None,
-        recommendation=recommendation_for(
-            arm, user_id=user_id, context={}, at=at, held_by=campaign.experiment_key, is_logged=False
-        ),
-    )
 
 
 def preview_draft(*, draft: CampaignDraft, at: datetime) -> list[ArmPreview]:

@@ -42,7 +42,8 @@ from marketing.services import lifecycle
 from marketing.services.audience import reachable
 from marketing.services.campaigns import DEFAULT_PURPOSES, create_campaign, draft_of, revise_campaign
 from marketing.services.checks import launch_checks, sample_size
-from marketing.services.previews import preview, preview_draft, seats
+from marketing.services.experience import preview
+from marketing.services.previews import preview_draft, seats
 from marketing.services.sending import outbox
 from marketing.services.tracking import shown_items
 

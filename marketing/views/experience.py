@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from experiments.services.forcing import COOKIE, forced_arms
 from marketing.errors import UnknownCampaign
 from marketing.selectors.campaigns import public_config
 from marketing.services.experience import serve
@@ -33,7 +34,9 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
 def slot(request: HttpRequest, slug: str) -> HttpResponse:
     """Fill the slot once it is in view: eligibility, arm, exposure, content."""
     try:
-        experience = serve(slug=slug, visitor=visitor_of(request), at=timezone.now())
+        at = timezone.now()
+        forced = forced_arms(tokens=request.COOKIES.get(COOKIE, ""), at=at)
+        experience = serve(slug=slug, visitor=visitor_of(request), at=at, forced=forced)
     except UnknownCampaign as error:
         raise Http404 from error
     context = {

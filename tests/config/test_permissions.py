@@ -55,6 +55,8 @@ MATRIX: dict[str, Row] = {
     ),
     "experiments:experiment-certificate": Row("experiments.view_experiment", arguments=EXPERIMENT),
     "experiments:experiment-refresh": Row("experiments.view_experiment", "post", EXPERIMENT),
+    "experiments:force-arm": Row(PUBLIC, arguments={"token": "wrong"}),
+    "experiments:experiment-traffic": Row("experiments.launch_experiment", arguments=EXPERIMENT),
     "experiments:experiment-decide": Row("experiments.decide_experiment", arguments=EXPERIMENT),
     "experiments:experiment-revert": Row("experiments.decide_experiment", arguments=EXPERIMENT),
     "experiments:experiment-transition": Row(

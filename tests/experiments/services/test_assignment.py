@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from experiments.errors import UnknownExperiment
 from experiments.models import Experiment
 from experiments.selectors import clear_config_cache, get_config
+from experiments.selectors.ramp import coverage_in_force
 from experiments.services import decision, lifecycle
 from experiments.services.assignment import Assignment, assign, assign_many
 from experiments.services.design import ArmSpec, create_layer
+from experiments.services.ramp import raise_coverage
 from experiments.targeting.clients import to_condition
 from experiments.targeting.tree import parse
 from tests.factories.experiments import STARTED, T0, expose, make_experiment
@@ -208,6 +210,38 @@ def test_assign__new_weights__exposed_units_keep_arm_and_phase() -> None:
     assert {after[unit].phase for unit in UNITS[300:]} == {2}
     moved = [unit for unit in UNITS[300:1_999] if before[unit].arm_key != after[unit].arm_key]
     assert len(moved) > 500
+
+
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from(["phase", "raise"]), st.integers(1, 19), st.integers(1, 20)), min_size=1, max_size=4
+    ),
+    exposed=st.lists(st.integers(0, 99), unique=True, max_size=60),
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_assign__any_history_of_phases_and_steps__nobody_exposed_changes_arm(
+    changes: list[tuple[str, int, int]], exposed: list[int]
+) -> None:
+    experiment = make_experiment(status="running", coverage=0.5)
+    units, kept, at = UNITS[:100], {}, NOW
+    for kind, weight, share in changes:
+        got = dict(zip(units, _assign_all(experiment, units, at=at), strict=True))
+        assert all((got[unit].arm_key, got[unit].is_in) == (arm, True) for unit, arm in kept.items())
+        for unit in (units[number] for number in exposed):
+            assignment = got[unit]
+            if assignment.is_in and assignment.arm_key is not None and assignment.phase is not None:
+                kept.setdefault(unit, assignment.arm_key)
+                expose(experiment, unit, arm=assignment.arm_key, phase=assignment.phase, at=at)
+        at += timedelta(hours=1)
+        if kind == "phase":
+            weights = {"control": weight / 20, "treatment": 1 - weight / 20}
+            lifecycle.open_phase(experiment_key=experiment.key, at=at, weights=weights, coverage=share / 20)
+        elif share / 20 > coverage_in_force(phase=experiment.phases.current().get()):
+            raise_coverage(experiment_key=experiment.key, coverage=share / 20, at=at)
+            after = dict(zip(units, _assign_all(experiment, units, at=at), strict=True))
+            assert all(after[unit].arm_key == one.arm_key for unit, one in got.items() if one.is_in)
+    got = dict(zip(units, _assign_all(experiment, units, at=at), strict=True))
+    assert all((got[unit].arm_key, got[unit].is_in) == (arm, True) for unit, arm in kept.items())
 
 
 def test_assign__time_within_the_first_phase__first_phase() -> None:

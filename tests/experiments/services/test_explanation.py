@@ -10,9 +10,10 @@ from django.urls import reverse
 from experiments.models import Experiment, Phase
 from experiments.selectors import clear_config_cache
 from experiments.services import decision
-from experiments.services.design import create_layer
+from experiments.services.design import Requirement, create_layer
 from experiments.services.explanation import explain_unit
 from experiments.services.holdout import set_holdout
+from experiments.services.ramp import RampSpec, apply_due_steps
 from tests.factories.experiments import STARTED, T0, expose, make_experiment
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +54,32 @@ def test_explain_unit__layer_and_holdouts__their_positions_and_ranges() -> None:
     assert got.layer is not None
     assert (got.layer.name, got.layer.upper, got.layer.is_inside) == ("home", 0.25, got.layer.bucket < 0.25)
     assert [(check.upper, check.is_inside) for check in got.holdouts] == [(0.3, got.holdouts[0].bucket < 0.3)]
+
+
+def test_explain_unit__ramp_and_prerequisite__phase_coverage_and_what_is_served() -> None:
+    parent = make_experiment(status="running", name="Parent")
+    steps = (RampSpec(timedelta(hours=1), 0.4), RampSpec(timedelta(hours=2), 0.6), RampSpec(timedelta(days=9), 1.0))
+    make_experiment(
+        status="running", name="Child", coverage=0.2, ramp=steps, requires=(Requirement(parent.key, "treatment"),)
+    )
+    apply_due_steps(at=STARTED + timedelta(hours=3))
+    seen = set()
+    for unit_id in map(str, range(30)):
+        child, above = explain_unit(unit_type="profile", unit_id=unit_id, attributes={}, at=LATER)
+        assert child.phase is not None
+        assert (child.phase.number, child.phase.started_at, child.phase.coverage) == (1, STARTED, 0.6)
+        assert child.phase.step_n == 2
+        (check,) = child.prerequisites
+        assert (check.name, check.arm_key, check.served) == ("Parent", "treatment", above.assignment.arm_key)
+        assert check.reason_label == "Assigned by its bucket"
+        assert check.holds is (above.assignment.arm_key == "treatment")
+        if not check.holds:
+            assert child.assignment.reason == "prerequisite"
+        seen.add(check.holds)
+        before, _above = explain_unit(unit_type="profile", unit_id=unit_id, attributes={}, at=STARTED)
+        assert before.phase is not None
+        assert (before.phase.coverage, before.phase.step_n) == (0.2, 0)
+    assert seen == {True, False}
 
 
 def test_explain_unit__several__live_first_and_other_kinds_of_unit_left_out() -> None:

@@ -8,8 +8,8 @@ from experiments.selectors import exposed_counts
 from marketing.models import Profile
 from marketing.selectors.campaigns import page_config
 from marketing.services.audience import Visitor
-from marketing.services.experience import serve
-from marketing.services.previews import preview, preview_draft, seats
+from marketing.services.experience import preview, serve
+from marketing.services.previews import preview_draft, seats
 from recommender.models import Slate
 from tests.factories.campaigns import make_campaign, make_catalogue, make_draft, make_visitor
 from tests.factories.marketing import NOW
