@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
@@ -13,12 +14,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django_application = get_wsgi_application()
 
 # Settings must be configured before these are imported.
+from django.conf import settings  # noqa: E402
+
 from config.checks import refuse_unsafe_settings  # noqa: E402
+from experiments.selectors.config import keep_config_in  # noqa: E402
 from experiments.wire.decide import Decide, is_decision  # noqa: E402
 from marketing.wire.collect import ENDPOINTS, collect  # noqa: E402
 from marketing.wire.gate import ClientGate  # noqa: E402
 
 refuse_unsafe_settings()
+keep_config_in(Path(settings.DATA_DIR) / "experiments.json")
 decide = Decide(ClientGate())
 gc.freeze()  # what was imported stays for ever: collections pass it over
 

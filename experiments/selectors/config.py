@@ -3,7 +3,7 @@
 The cache holds one immutable snapshot of all published experiments. At most every `TTL_SECONDS` it asks the
 database, with one query over the experiments' versions, whether anything changed, and reads again if so: an
 emergency stop reaches every process within that time. Warm, it costs no query. If the database does not
-answer, the last snapshot goes on serving.
+answer, the last snapshot goes on serving. A server process keeps it in a file as well (`keep_config_in`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from django.db import Error as DatabaseError
@@ -24,6 +25,7 @@ from experiments.bucketing.hashing import fnv1a32
 from experiments.choices import ExperimentStatus
 from experiments.errors import UnknownExperiment
 from experiments.models import Arm, Decision, Experiment, Holdout, PhaseArm, Prerequisite, RampStep
+from experiments.selectors import config_file
 from experiments.targeting.tree import Rule, decode
 
 TTL_SECONDS = 1.5
@@ -135,6 +137,7 @@ class _Cache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._snapshot: _Snapshot | None = None
+        self.file: Path | None = None
 
     def clear(self) -> None:
         self._snapshot = None
@@ -162,8 +165,13 @@ class _Cache:
             if snapshot is not None and snapshot.version == version:
                 return replace(snapshot, checked_at=now)
             holdouts = _holdouts()
-            return _Snapshot(version, _load(holdouts), holdouts, _drafts(), now)
+            made = _Snapshot(version, _load(holdouts), holdouts, _drafts(), now)
+            if self.file is not None:
+                config_file.save(self.file, made)
+            return made
         except DatabaseError:
+            if snapshot is None and self.file is not None:
+                snapshot = config_file.load(self.file, _Snapshot)
             if snapshot is None:
                 raise
             logger.warning("experiments.config: the database did not answer, serving the last known state")
@@ -175,6 +183,11 @@ def _is_fresh(snapshot: _Snapshot) -> bool:
 
 
 _cache = _Cache()
+
+
+def keep_config_in(file: Path) -> None:
+    """From now on keep what this process knows in a file too, and start from it while the database is down."""
+    _cache.file = file
 
 
 def clear_config_cache() -> None:

@@ -48,9 +48,9 @@ class Payloads:
         try:
             changed_at = last_change_at() or _EPOCH
         except DatabaseError:
-            if known is None:
-                raise
-            return known  # the last known state, while the database is down
+            if known is not None:
+                return known  # the last known state, while the database is down
+            changed_at = _EPOCH
         body = encode(
             {
                 "status": 200,
