@@ -55,6 +55,22 @@ def binomial(x: FloatArray, n: float, p: float) -> FloatArray:
     return np.where(inside, density, 0.0)
 
 
+def logit_beta(u: FloatArray, v: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Density of the logit of a Beta(a, b) variable at u, v = 1 − u given beside it; arrays broadcast.
+
+    u^a v^b / B(a, b), Loader's way: the deviances of a and b from their expectations do not cancel.
+
+    >>> round(float(logit_beta(np.array(0.25), np.array(0.75), np.array(2.0), np.array(1.0))), 12)
+    0.09375
+    """
+    n = a + b
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_constant = (
+            np.log(a * (b / n) / (2 * np.pi)) / 2 + _stirling_error(n) - _stirling_error(a) - _stirling_error(b)
+        )
+        return np.asarray(np.exp(log_constant - _deviance(a, n * u) - _deviance(b, n * v)))
+
+
 def _stirling_error(n: FloatArray) -> FloatArray:
     """ln n! minus Stirling's formula."""
     small = np.minimum(n, STIRLING_FROM)
@@ -65,7 +81,7 @@ def _stirling_error(n: FloatArray) -> FloatArray:
     return np.where(n < STIRLING_FROM, direct, series)
 
 
-def _deviance(x: FloatArray, mean: float) -> FloatArray:
+def _deviance(x: FloatArray, mean: float | FloatArray) -> FloatArray:
     """x ln(x / mean) + mean − x, by its series where x is near the mean."""
     v = (x - mean) / (x + mean)
     near = np.abs(v) < 0.1

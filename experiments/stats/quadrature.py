@@ -33,5 +33,5 @@ def panels(ends: ArrayLike) -> tuple[FloatArray, FloatArray]:
     nodes, weights = _rule()
     half = np.diff(edges, axis=-1)[..., None] / 2
     middle = (edges[..., 1:, None] + edges[..., :-1, None]) / 2
-    shape = (*edges.shape[:-1], -1)
+    shape = (*edges.shape[:-1], PANEL_NODES * (edges.shape[-1] - 1))
     return (middle + half * nodes).reshape(shape), (half * weights).reshape(shape)

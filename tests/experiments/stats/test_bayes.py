@@ -124,3 +124,54 @@ def test_chance_to_be_best__very_unequal_sds__agrees_with_draws() -> None:
 def test_chance_to_be_best__zero_sd__is_refused() -> None:
     with pytest.raises(ValueError, match="sds"):
         chance_to_be_best([0.0, 1.0], [1.0, 0.0])
+
+
+# Exact rational sums (P. Miller 2015; E[(C − T)⁺] from the same sum with one more success), 80 digits.
+TAILS = [
+    ((400, 1000, 700, 1000), 2.40884029261784e-42, 3.93013398818507e-45),
+    ((50, 1000, 120, 1000), 7.08565255537865e-09, 1.49878541167539e-11),
+    ((0, 50, 40, 50), 2.25663593606e-19, 2.61223726728356e-21),
+    ((3, 10_000, 60, 100), 3.07118223303904e-128, 3.2003108453421e-132),
+    ((300, 1_000, 2, 3), 0.0844167538936523, 0.00675496457873117),
+    ((1, 10, 1, 10_000_000), 1 - 0.9999999999967, None),
+]
+
+
+@pytest.mark.parametrize(("counts", "upset", "loss"), TAILS)
+def test_beta_posterior__far_apart__small_sides_keep_their_digits(
+    counts: tuple[int, int, int, int], upset: float, loss: float | None
+) -> None:
+    up = beta_posterior(*counts)
+    down = beta_posterior(*counts, increase_is_good=False)
+    mirrored = beta_posterior(*counts[2:], *counts[:2])
+    assert min(down.chance_to_win, up.chance_to_win) == pytest.approx(upset, rel=1e-4 if loss is None else 1e-10)
+    assert up.chance_to_win + down.chance_to_win == pytest.approx(1.0, abs=1e-15)
+    assert mirrored.chance_to_win == pytest.approx(float(down.chance_to_win), rel=1e-10)
+    if loss is not None:
+        for told in (up.loss_treatment, down.loss_control, mirrored.loss_control):
+            assert told == pytest.approx(loss, rel=1e-10)
+    assert up.loss_control - up.loss_treatment == pytest.approx(float(up.mean), rel=1e-12)
+
+
+def test_beta_posterior__losses__agree_with_the_normal_law_in_large_samples() -> None:
+    rate, units, gain = 0.1, 10**9, 1e-4
+    told = beta_posterior(rate * units, units, (rate + gain) * units, units)
+    normal = normal_posterior(gain, (2 * rate * (1 - rate) / units) ** 0.5)
+    assert told.loss_treatment == pytest.approx(float(normal.loss_treatment), rel=0.02)
+    assert told.chance_to_win == pytest.approx(float(normal.chance_to_win), rel=1e-6)
+
+
+@pytest.mark.parametrize("prior", [(0.5, 0.5), (1.0, 1.0), (0.01, 0.01), (5.0, 1.0)])
+def test_beta_posterior__no_units__is_even(prior: tuple[float, float]) -> None:
+    told = beta_posterior(0, 0, 0, 0, prior=prior)
+    assert told.chance_to_win == pytest.approx(0.5, rel=1e-12)
+    assert told.loss_treatment == pytest.approx(float(told.loss_control), rel=1e-12)
+
+
+def test_beta_posterior__certain_of_nothing__losses_below_doubles_are_zero() -> None:
+    told = beta_posterior(0, 10**9, 10**9, 10**9)
+    assert (float(told.chance_to_win), float(told.loss_treatment)) == (1.0, 0.0)
+
+
+def test_beta_posterior__nothing_given__nothing_told() -> None:
+    assert beta_posterior([], 1, [], 1).loss_control.shape == (0,)
