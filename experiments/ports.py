@@ -36,6 +36,7 @@ __all__ = [
     "MICRO",
     "Facts",
     "Gate",
+    "Known",
     "MetricDefinition",
     "Part",
     "People",
@@ -82,6 +83,14 @@ class Place:
         return self.kind == other.kind and one_first and other_first
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One unit: its attributes, and ids that it had before a merge."""
+
+    attributes: Mapping[str, Any]
+    aliases: tuple[str, ...] = ()
+
+
 class People(Protocol):
     """Who the units are. Whoever knows them implements it; the setting `EXPERIMENTS_PEOPLE` names the class."""
 
@@ -90,6 +99,9 @@ class People(Protocol):
 
         What an experiment's owner narrows it to besides the rule, such as a campaign's segment, counts too.
         """
+
+    def known(self, *, unit_type: str, unit_id: str) -> Known:
+        """What is known of one unit now; nothing of one that nobody knows."""
 
     def places(self, *, experiment_keys: Sequence[str]) -> Mapping[str, Place]:
         """Where the experiments that have such a place reach people, by key."""
@@ -126,7 +138,7 @@ class Facts(Protocol):
         """
 
     def population(self, *, at: int) -> ibis.Table:
-        """Everybody who was known before `at` (µs): one row per unit, `unit`."""
+        """Everybody who was known before `at` (µs): one row per unit, `unit` and `known_at` (µs), since when."""
 
     def compile(self, expression: ibis.Table) -> str:
         """The SQL that `execute` would run."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from experiments.views import alerts, certificate, design, explain, manage, results, traffic
+from experiments.views import alerts, certificate, design, explain, fleet, manage, results, traffic
 
 app_name = "experiments"
 urlpatterns = [
     path("", manage.experiment_list, name="experiment-list"),
     path("new/", design.experiment_create, name="experiment-create"),
     path("explain/", explain.experiment_explain, name="experiment-explain"),
+    path("-/health/", fleet.fleet_health, name="fleet-health"),
+    path("-/holdout/", fleet.holdout_ledger, name="holdout-ledger"),
     path("-/alerts/", alerts.alert_list, name="alert-list"),
     path("-/alerts/recipients/", alerts.recipient_add, name="recipient-add"),
     path("-/alerts/recipients/<int:recipient_id>/remove/", alerts.recipient_remove, name="recipient-remove"),

@@ -18,25 +18,13 @@ EVERYBODY = "all"
 """The one arm of a past in which nobody was assigned."""
 
 
-class PastFacts:
-    """Exposed: everybody with one of the triggering events in [since, until), at the first of them."""
+class _Other:
+    """A source whose exposures a subclass makes up; the rest is the source's own."""
 
-    def __init__(self, facts: Facts, *, triggers: Sequence[str], since: int, until: int) -> None:
+    def __init__(self, facts: Facts, *, since: int, until: int) -> None:
         self.facts = facts
-        self.triggers = tuple(triggers)
         self.since = since
         self.until = until
-
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
-        """One row per unit, at its first triggering event."""
-        import ibis
-
-        events = self.facts.events(event_types=self.triggers, properties=())
-        seen = events.filter((events.at >= self.since) & (events.at < self.until))
-        first = seen.group_by("unit").agg(first_at=seen.at.min())
-        return first.select(
-            "unit", arm=ibis.literal(EVERYBODY), phase=ibis.literal(1, "int64"), first_at=first.first_at
-        )
 
     def events(
         self,
@@ -60,3 +48,33 @@ class PastFacts:
     def execute(self, expression: ibis.Table) -> pa.Table:
         """The source's rows."""
         return self.facts.execute(expression)
+
+
+class PastFacts(_Other):
+    """Exposed: everybody with one of the triggering events in [since, until), at the first of them."""
+
+    def __init__(self, facts: Facts, *, triggers: Sequence[str], since: int, until: int) -> None:
+        super().__init__(facts, since=since, until=until)
+        self.triggers = tuple(triggers)
+
+    def exposures(self, *, experiment_key: str) -> ibis.Table:
+        """One row per unit, at its first triggering event."""
+        events = self.facts.events(event_types=self.triggers, properties=())
+        seen = events.filter((events.at >= self.since) & (events.at < self.until))
+        return _entered(seen.group_by("unit").agg(first_at=seen.at.min()))
+
+
+class PopulationFacts(_Other):
+    """Exposed: everybody who was known before `until`, from `since` or from when they became known."""
+
+    def exposures(self, *, experiment_key: str) -> ibis.Table:
+        """One row per unit, at the beginning or at its creation."""
+        known = self.facts.population(at=self.until)
+        return _entered(known.select("unit", first_at=(known.known_at > self.since).ifelse(known.known_at, self.since)))
+
+
+def _entered(first: ibis.Table) -> ibis.Table:
+    import ibis
+
+    arm, phase = ibis.literal(EVERYBODY), ibis.literal(1, "int64")
+    return first.select("unit", arm=arm, phase=phase, first_at=first.first_at)

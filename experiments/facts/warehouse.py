@@ -82,12 +82,12 @@ class WarehouseFacts:
         return found if units is None else found.filter(found.unit.isin(units.unit))
 
     def population(self, *, at: int) -> ibis.Table:
-        """Whoever had an event or an exposure before `at`."""
+        """Whoever had an event or an exposure before `at`, since the first of them."""
         import ibis
 
         exposed, event = ibis.table(EXPOSURE_SCHEMA, name="exposures"), ibis.table(EVENT_SCHEMA, name="events")
-        seen = exposed.filter(exposed.first_at < at).select("unit")
-        return seen.union(event.filter(event.at < at).select("unit"), distinct=True)
+        seen = exposed.select("unit", at=exposed.first_at).union(event.select("unit", "at"))
+        return seen.filter(seen.at < at).group_by("unit").agg(known_at=lambda rows: rows.at.min())
 
     def compile(self, expression: ibis.Table) -> str:
         """The SQL of an expression for DuckDB."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from django import template
 
 from experiments.reports import Bounds, ComparisonReport, ExperimentReport, MetricReport, SeriesPoint
+from experiments.selectors.ledger import LedgerMetric
 from experiments.templatetags.experiment_numbers import signed_percent
 
 register = template.Library()
@@ -166,6 +167,50 @@ def _forest_row(
         x_truth=_place(scale, comparison.true_lift),
         tone=_tone(bounds, metric.direction),
     )
+
+
+@register.inclusion_tag("experiments/_quarter_chart.html")
+def quarter_chart(metric: LedgerMetric) -> dict[str, Any]:
+    """The lift of everything by quarter with its interval."""
+    values: list[float | None] = []
+    for row in metric.rows:
+        bounds = row.report.lift_ci
+        values += [row.report.lift, bounds.lower if bounds else None, bounds.upper if bounds else None]
+    limits = _range(values)
+    return {"metric": metric, "drawings": [_quarters(metric, layout, limits) for layout in (WIDE, PHONE)]}
+
+
+def _quarters(metric: LedgerMetric, layout: Layout, limits: tuple[float, float]) -> dict[str, Any]:
+    scale = Scale(*limits, layout.plot_start, layout.plot_end)
+    bottom = len(metric.rows) * layout.row_height
+    rows = []
+    for index, row in enumerate(metric.rows):
+        bounds, top = row.report.lift_ci, index * layout.row_height
+        middle = top + layout.row_height // 2 + layout.label_rise // 2 + 2
+        rows.append(
+            ForestRow(
+                label=row.name,
+                arm="",
+                text=signed_percent(row.report.lift),
+                y_label=top + layout.label_rise if layout.label_rise else middle + 4,
+                y=middle,
+                y_top=middle - ROW_GRID,
+                y_bottom=middle + ROW_GRID,
+                x=_place(scale, row.report.lift),
+                x_lower=_place(scale, bounds.lower if bounds else None),
+                x_upper=_place(scale, bounds.upper if bounds else None),
+                x_truth=None,
+                tone=_tone(bounds, "up"),
+            )
+        )
+    return {
+        "layout": layout,
+        "rows": rows,
+        "ticks": scale.ticks(),
+        "height": bottom + AXIS_HEIGHT,
+        "axis": bottom,
+        "axis_text": bottom + 18,
+    }
 
 
 @register.inclusion_tag("experiments/results/_series.html")

@@ -102,6 +102,23 @@ def whole(value: float | None) -> str:
 
 
 @register.filter
+def signed_whole(value: float | None) -> str:
+    """A number without decimals, with its sign."""
+    return MISSING if value is None else signed(value)
+
+
+@register.filter
+def whole_range(bounds: Bounds | None) -> str:
+    """An interval of whole numbers, from – to."""
+    if bounds is None or bounds.lower is None or bounds.upper is None:
+        return MISSING
+    return pgettext("interval", "%(lower)s to %(upper)s") % {
+        "lower": signed(bounds.lower),
+        "upper": signed(bounds.upper),
+    }
+
+
+@register.filter
 def days(value: float | None) -> str:
     """A number of days."""
     return MISSING if value is None else number(value, 1)

@@ -152,6 +152,12 @@ def _reason(code: str) -> str:
 
 
 @register.filter
+def reason_words(code: str) -> str:
+    """Why a number is undefined, in words."""
+    return words(Message(code)) if code else ""
+
+
+@register.filter
 def translated(name: str) -> str:
     """A stored name in the reader's language, if it is one of ours."""
     return gettext(name) if name else ""

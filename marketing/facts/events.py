@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from django.db.models import Sum
+
 from experiments.selectors import facts_since, unit_types
 from experiments.services.facts import DatabaseFacts
-from marketing.models import Event, EventType, Identity, Profile, ProfileAlias
+from marketing.choices import Outside
+from marketing.models import Event, EventType, Identity, Merge, OutsideCount, Profile, ProfileAlias
 from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES, VALUE_PROPERTIES
 from marketing.selectors.archive import archived_paths
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 ORDER: Final = "Order Completed"
 REFUND: Final = "Order Refunded"
 PROFILE: Final = "profile"
+RECENT: Final = 1_000
+"""Of so many events stored last, the newest says how current the log is: they arrive in no strict order."""
 
 
 class EventFacts(DatabaseFacts):
@@ -68,12 +73,28 @@ class EventFacts(DatabaseFacts):
         return units.mutate(unit=units.unit.cast("int64"))
 
     def population(self, *, at: int) -> ibis.Table:
-        """Return the profiles first seen before `at`; a merged one counts for its winner."""
+        """Return the profiles first seen before `at`, and when; a merged one counts for its winner."""
         import ibis
 
         columns = {"id": "int64", "merged_into_id": "int64", "first_seen_at": "int64"}
         profile = ibis.table(columns, name=Profile._meta.db_table)
-        return profile.filter(profile.merged_into_id.isnull() & (profile.first_seen_at < at)).select(unit=profile.id)
+        known = profile.filter(profile.merged_into_id.isnull() & (profile.first_seen_at < at))
+        return known.select(unit=known.id, known_at=known.first_seen_at)
+
+    def watermark(self) -> dict[str, int]:
+        """Return how far merges and events have come, and when the newest of the last events happened."""
+        newest = Event.objects.using(self.using).order_by("-pk").values_list("pk", "at")[:RECENT]
+        rows = list(newest)
+        merges = Merge.objects.using(self.using).order_by("-pk").values_list("pk", flat=True).first()
+        known = {"merges": merges or 0, "events": rows[0][0] if rows else 0}
+        return known | ({"last_event_at": max(at for _, at in rows)} if rows else {})
+
+    def bots_left_out(self, *, experiment_key: str) -> int:
+        """Return how many visits of bots a campaign's slot turned away."""
+        counts = OutsideCount.objects.using(self.using).filter(
+            campaign__experiment_key=experiment_key, reason=Outside.BOT
+        )
+        return int(counts.aggregate(n=Sum("n"))["n"] or 0)
 
     def events(
         self,

@@ -24,6 +24,7 @@ SCHEDULE: Final = (
     ("Raise the coverage of ramps that are due", "experiments.tasks.apply_ramps", 30),
     ("Send alerts and invitations", "experiments.tasks.send_alerts", 60),
     ("Send the weekly digest", "experiments.tasks.send_digests", 3_600),
+    ("Update the holdout ledger", "experiments.tasks.update_ledger", 86_400),
     ("Send messages that are due", "marketing.tasks.send_messages", 2),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),
     ("Refresh segments", "marketing.tasks.refresh_segments", 300),

@@ -40,6 +40,8 @@ MATRIX: dict[str, Row] = {
     "healthz": Row(PUBLIC),
     "experiments:experiment-list": Row("experiments.view_experiment"),
     "experiments:experiment-explain": Row("experiments.view_experiment"),
+    "experiments:fleet-health": Row("experiments.view_experiment"),
+    "experiments:holdout-ledger": Row("experiments.view_experiment"),
     "experiments:alert-list": Row("experiments.view_experiment"),
     "experiments:recipient-add": Row("experiments.change_recipient", "post"),
     "experiments:recipient-remove": Row("experiments.change_recipient", "post", {"recipient_id": "1"}),
