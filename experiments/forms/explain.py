@@ -18,7 +18,7 @@ class ExplainForm(forms.Form):
         required=False,
         initial=dict,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_('What the asking code knows, for example {"country": "DE", "segments": ["vip"]}.'),
+        help_text=_('What the asking code knows besides what is stored of a profile, for example {"country": "DE"}.'),
     )
 
     def clean_attributes(self) -> dict[str, Any]:

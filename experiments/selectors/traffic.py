@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,8 +33,9 @@ class PhaseRow:
     targeting: dict[str, Any]
 
     @property
-    def is_current(self) -> bool:
-        return self.ended_at is None
+    def targeting_text(self) -> str:
+        """The rule as people type it."""
+        return json.dumps(self.targeting, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

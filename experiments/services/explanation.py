@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.conf import settings
+from django.utils.module_loading import import_string
+
 from experiments.bucketing.allocation import arm_ranges, in_range
 from experiments.bucketing.hashing import BUCKETS, bucket_number
 from experiments.choices import AssignmentReason, ExperimentStatus
+from experiments.ports import People
 from experiments.selectors.config import ExperimentConfig, PhaseConfig, PrerequisiteConfig, list_configs
 from experiments.selectors.experiments import UnitExposure, list_unit_exposures
 from experiments.services.assignment import Assignment, assign
@@ -92,9 +96,13 @@ def explain_unit(
 ) -> tuple[UnitExplanation, ...]:
     """Every published experiment that randomizes this kind of unit, the live ones first.
 
-    `aliases` are earlier ids of the unit; `forced` the arms that links show in the asking browser.
+    `attributes` are what the asking code knows; what the installation knows of the unit stands beneath them. `aliases`
+    are earlier ids of the unit; `forced` the arms that links show in the asking browser.
     """
-    unit = _Unit(unit_type, unit_id, attributes, at, tuple(aliases))
+    people: People = import_string(settings.EXPERIMENTS_PEOPLE)()
+    known = people.known(unit_type=unit_type, unit_id=unit_id)
+    attributes, aliases = {**known.attributes, **attributes}, tuple(dict.fromkeys((*aliases, *known.aliases)))
+    unit = _Unit(unit_type, unit_id, attributes, at, aliases)
     exposures: dict[str, list[UnitExposure]] = {}
     for known_id in (unit_id, *aliases):
         for exposure in list_unit_exposures(unit_type=unit_type, unit_id=known_id):

@@ -7,14 +7,16 @@ from typing import Any, Final
 
 from django.db import connection
 
-from experiments.ports import Place, targeting
+from experiments.ports import Known, Place, targeting
 from experiments.selectors import unit_types
-from marketing.models import Campaign, Membership, Profile, ProfileTrait
+from marketing.models import Campaign, Membership, Profile, ProfileAlias, ProfileTrait
 from marketing.segmentation.compiler import Condition, Dialect
 from marketing.segmentation.targeting import attributes_of, compile_targeting, exposed_traits
 from marketing.selectors.segments import vocabulary
 
 UNIT_TYPE: Final = "profile"
+LONGEST_NUMBER: Final = 18
+"""Digits that every database takes as the number of a row."""
 
 
 class ProfilePeople:
@@ -37,6 +39,14 @@ class ProfilePeople:
                 [value for condition in conditions for value in condition.params],
             )
             return int(cursor.fetchone()[0])
+
+    def known(self, *, unit_type: str, unit_id: str) -> Known:
+        """Return a profile's attributes and the numbers of those merged into it."""
+        if unit_type != UNIT_TYPE or not unit_id.isdecimal() or len(unit_id) > LONGEST_NUMBER:
+            return Known({})
+        profile_id = int(unit_id)
+        losers = ProfileAlias.objects.filter(winner_id=profile_id).order_by("pk").values_list("loser_id", flat=True)
+        return Known(list_attributes(profile_ids=[profile_id]).get(profile_id, {}), tuple(map(str, losers)))
 
     def places(self, *, experiment_keys: Sequence[str]) -> Mapping[str, Place]:
         """Return where the campaigns of these experiments reach people."""

@@ -14,7 +14,10 @@ from experiments.services.design import Requirement, create_layer
 from experiments.services.explanation import explain_unit
 from experiments.services.holdout import set_holdout
 from experiments.services.ramp import RampSpec, apply_due_steps
+from marketing.choices import MergeReason
+from marketing.services.identity import merge
 from tests.factories.experiments import STARTED, T0, expose, make_experiment
+from tests.factories.marketing import make_profile
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +83,22 @@ def test_explain_unit__ramp_and_prerequisite__phase_coverage_and_what_is_served(
         assert before.phase is not None
         assert (before.phase.coverage, before.phase.step_n) == (0.2, 0)
     assert seen == {True, False}
+
+
+def test_explain_unit__profile__what_is_stored_of_it_and_what_is_typed() -> None:
+    make_experiment(status="running", targeting=GERMANS)
+    profile, merged = make_profile(country="DE"), make_profile()
+    merge(winner_id=profile.pk, loser_id=merged.pk, reason=MergeReason.MANUAL, at=STARTED)
+    (got,) = explain_unit(unit_type="profile", unit_id=str(profile.pk), attributes={}, at=LATER)
+    assert [(line.actual, line.holds) for line in got.targeting] == [("DE", True)]
+    (typed,) = explain_unit(unit_type="profile", unit_id=str(profile.pk), attributes={"country": "FR"}, at=LATER)
+    assert [(line.actual, line.holds) for line in typed.targeting] == [("FR", False)]
+    expose(Experiment.objects.get(), str(merged.pk), arm="control")
+    (got,) = explain_unit(unit_type="profile", unit_id=str(profile.pk), attributes={}, at=LATER)
+    assert (got.assignment.arm_key, got.assignment.reason) == ("control", "sticky")
+    assert [exposure.arm_key for exposure in got.exposures] == ["control"]
+    (stranger,) = explain_unit(unit_type="profile", unit_id="9" * 40, attributes={}, at=LATER)
+    assert [line.actual for line in stranger.targeting] == [None]
 
 
 def test_explain_unit__several__live_first_and_other_kinds_of_unit_left_out() -> None:
