@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from experiments.views import alerts, certificate, design, explain, fleet, manage, results, traffic
+from experiments.views import alerts, certificate, design, explain, fleet, manage, metrics, results, traffic
 
 app_name = "experiments"
 urlpatterns = [
@@ -13,6 +13,13 @@ urlpatterns = [
     path("explain/", explain.experiment_explain, name="experiment-explain"),
     path("-/health/", fleet.fleet_health, name="fleet-health"),
     path("-/holdout/", fleet.holdout_ledger, name="holdout-ledger"),
+    path("-/metrics/", metrics.metric_list, name="metric-list"),
+    path("-/metrics/new/", metrics.metric_create, name="metric-create"),
+    path("-/metrics/<slug:key>/", metrics.metric_detail, name="metric-detail"),
+    path("-/metrics/<slug:key>/edit/", metrics.metric_edit, name="metric-edit"),
+    path("-/metrics/<slug:key>/try/", metrics.metric_survey, name="metric-survey"),
+    path("-/metrics/<slug:key>/publish/", metrics.metric_publish, name="metric-publish"),
+    path("-/metrics/<slug:key>/discard/", metrics.metric_discard, name="metric-discard"),
     path("-/alerts/", alerts.alert_list, name="alert-list"),
     path("-/alerts/recipients/", alerts.recipient_add, name="recipient-add"),
     path("-/alerts/recipients/<int:recipient_id>/remove/", alerts.recipient_remove, name="recipient-remove"),

@@ -69,8 +69,9 @@ def survey_value(value: float | None, metric: Metric) -> str:
 def metric_history(survey: Survey, metric: Metric) -> dict[str, Any]:
     """The metric over everybody, week by week."""
     known = [(index, point) for index, point in enumerate(survey.history) if point.value is not None]
-    drawings = [_drawing(known, len(survey.history), metric, name, width) for name, width in WIDTHS]
-    return {"metric": metric, "survey": survey, "drawings": drawings if len(known) > 1 else []}
+    widths = WIDTHS if len(known) > 1 else ()
+    drawings = [_drawing(known, len(survey.history), metric, name, width) for name, width in widths]
+    return {"metric": metric, "survey": survey, "drawings": drawings}
 
 
 def _drawing(known: list[tuple[int, HistoryPoint]], points_n: int, metric: Metric, name: str, width: int) -> Drawing:

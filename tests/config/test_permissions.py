@@ -31,6 +31,7 @@ class Row:
 
 CAMPAIGN = {"slug": "matrix"}
 EXPERIMENT = {"key": "matrix"}
+METRIC = {"key": "conversion"}
 STRATEGY = {"slug": "popularity"}
 MATRIX: dict[str, Row] = {
     "login": Row(PUBLIC),
@@ -42,6 +43,13 @@ MATRIX: dict[str, Row] = {
     "experiments:experiment-explain": Row("experiments.view_experiment"),
     "experiments:fleet-health": Row("experiments.view_experiment"),
     "experiments:holdout-ledger": Row("experiments.view_experiment"),
+    "experiments:metric-list": Row("experiments.view_experiment"),
+    "experiments:metric-create": Row("experiments.change_experiment"),
+    "experiments:metric-detail": Row("experiments.view_experiment", arguments=METRIC),
+    "experiments:metric-edit": Row("experiments.change_experiment", arguments=METRIC),
+    "experiments:metric-survey": Row("experiments.view_experiment", "post", METRIC),
+    "experiments:metric-publish": Row("experiments.change_experiment", "post", METRIC),
+    "experiments:metric-discard": Row("experiments.change_experiment", "post", METRIC),
     "experiments:alert-list": Row("experiments.view_experiment"),
     "experiments:recipient-add": Row("experiments.change_recipient", "post"),
     "experiments:recipient-remove": Row("experiments.change_recipient", "post", {"recipient_id": "1"}),
@@ -72,6 +80,7 @@ MATRIX: dict[str, Row] = {
     "recommender:strategy-compare": Row("recommender.view_strategy"),
     "recommender:strategy-train": Row("recommender.train_strategy", "post", STRATEGY),
     "recommender:strategy-roll-back": Row("recommender.train_strategy", arguments=STRATEGY),
+    "recommender:model-detail": Row("recommender.view_strategy", arguments=STRATEGY | {"model_id": "1"}),
     "recommender:model-publish": Row("recommender.train_strategy", arguments=STRATEGY | {"model_id": "1"}),
     "recommender:user-detail": Row("recommender.view_strategy", arguments={"user_id": "1"}),
     "marketing:home": Row(SIGNED_IN),
@@ -87,6 +96,7 @@ MATRIX: dict[str, Row] = {
     "marketing:campaign-resolve": Row("marketing.launch_campaign", "post", CAMPAIGN),
     "marketing:campaign-transition": Row("marketing.launch_campaign", arguments=CAMPAIGN | {"name": "pause"}),
     "marketing:segment-list": Row("marketing.view_segment"),
+    "marketing:segment-affinity": Row("marketing.add_segment"),
     "marketing:segment-new": Row("marketing.add_segment"),
     "marketing:segment-detail": Row("marketing.view_segment", arguments={"slug": "matrix"}),
     "marketing:segment-edit": Row("marketing.change_segment", arguments={"slug": "matrix"}),
