@@ -207,6 +207,9 @@ EMAIL_PORT = EMAIL_CONFIG.get("EMAIL_PORT") or 25
 EMAIL_HOST_USER = EMAIL_CONFIG.get("EMAIL_HOST_USER") or ""
 EMAIL_HOST_PASSWORD = EMAIL_CONFIG.get("EMAIL_HOST_PASSWORD") or ""
 EMAIL_USE_TLS = EMAIL_CONFIG.get("EMAIL_USE_TLS", False)
+EMAIL_TIMEOUT = 20  # seconds
+# After so long a silence of a worker the messages that it held are looked at again.
+SENDING_LEASE_SECONDS = env.integer("HOLDOUT_LEASE_SECONDS", default=120, lower=1, upper=3_600)
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = os.environ.get("HOLDOUT_FROM_EMAIL", "holdout@localhost")
 # Links in mails and alerts; and private networks whose receivers of alerts may be called all the same.

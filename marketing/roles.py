@@ -19,6 +19,7 @@ EDIT_CAMPAIGNS: Final = (
     "marketing.add_creative",
     "marketing.change_creative",
     "marketing.view_creative",
+    "marketing.change_sender",
 )
 EDIT_EXPERIMENTS: Final = (
     "experiments.add_experiment",
@@ -53,5 +54,13 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         "marketing.view_deadletter",
         "marketing.change_deadletter",
         "marketing.view_job",
+        "marketing.change_sender",
+        "marketing.view_suppression",
+        "marketing.delete_suppression",
+        "marketing.add_frequencycap",
+        "marketing.change_frequencycap",
+        "marketing.delete_frequencycap",
+        "marketing.view_frequencycap",
+        "marketing.view_channelstate",
     ),
 }

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from django.urls import path
 
-from marketing.views import campaigns, demo, experience, home, mail, profiles, segments, shop, tracking
+from marketing.views import (
+    affinity,
+    campaigns,
+    demo,
+    experience,
+    home,
+    mail,
+    profiles,
+    segments,
+    senders,
+    shop,
+    tracking,
+)
 
 app_name = "marketing"
 
 DATA = [
     path("segments/", segments.segment_list, name="segment-list"),
     path("segments/new/", segments.segment_new, name="segment-new"),
+    path("segments/affinity/", affinity.affinity_new, name="segment-affinity"),
     path("segments/builder/", segments.segment_builder, name="segment-builder"),
     path("segments/count/", segments.segment_count, name="segment-count"),
     path("segments/<slug:slug>/", segments.segment_detail, name="segment-detail"),
@@ -28,6 +41,9 @@ CAMPAIGNS = [
     path("campaigns/", campaigns.campaign_list, name="campaign-list"),
     path("campaigns/new/", campaigns.campaign_create, name="campaign-create"),
     path("campaigns/panel/", campaigns.campaign_panel, name="campaign-panel"),
+    path("senders/", senders.sender_list, name="sender-list"),
+    path("senders/new/", senders.sender_edit, name="sender-add"),
+    path("senders/<int:sender_id>/", senders.sender_edit, name="sender-edit"),
     path("campaigns/<slug:slug>/", campaigns.campaign_detail, name="campaign-detail"),
     path("campaigns/<slug:slug>/edit/", campaigns.campaign_edit, name="campaign-edit"),
     path("campaigns/<slug:slug>/result/", campaigns.campaign_result, name="campaign-result"),

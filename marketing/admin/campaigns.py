@@ -13,8 +13,21 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext_lazy
 
 from marketing.errors import CannotTransition
-from marketing.models import Campaign, CampaignArm, Creative, Delivery, Link, OutsideCount
+from marketing.forms.senders import SenderForm
+from marketing.models import (
+    Campaign,
+    CampaignArm,
+    ChannelState,
+    Creative,
+    Delivery,
+    FrequencyCap,
+    Link,
+    OutsideCount,
+    Sender,
+    Suppression,
+)
 from marketing.services import lifecycle
+from marketing.services.sending.suppression import address_hash
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -140,3 +153,42 @@ class OutsideCountAdmin(_WrittenByServices, _ModelAdmin):
     list_select_related = ("campaign",)
     ordering = ("-pk",)
     show_full_result_count = False
+
+
+@admin.register(Sender)
+class SenderAdmin(_ModelAdmin):
+    list_display = ("name", "email", "reply_to")
+    form = SenderForm
+
+
+@admin.register(FrequencyCap)
+class FrequencyCapAdmin(_ModelAdmin):
+    list_display = ("messages", "days")
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(_ModelAdmin):
+    """Found by the exact address only; taking one off the list is a correction of a mistake."""
+
+    list_display = ("address_hash", "reason", "at")
+    list_filter = ("reason",)
+    search_fields = ("=address_hash",)
+    search_help_text = _("The exact address")
+    ordering = ("-at", "-pk")
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Suppression], search_term: str
+    ) -> tuple[QuerySet[Suppression], bool]:
+        return super().get_search_results(request, queryset, address_hash(search_term) if search_term else "")
+
+
+@admin.register(ChannelState)
+class ChannelStateAdmin(_WrittenByServices, _ModelAdmin):
+    list_display = ("channel", "failures", "open_until", "last_error")

@@ -11,13 +11,14 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from marketing.choices import CampaignKind, CampaignStatus, CrashPolicy, DeliveryStatus, SkipReason
 from marketing.models import Delivery
 
-LEASE: Final = timedelta(minutes=2)
+LEASE: Final = timedelta(seconds=settings.SENDING_LEASE_SECONDS)
 """Longer than any batch takes with the provider's time-out."""
 MOST_ATTEMPTS: Final = 6
 FIRST_WAIT: Final = timedelta(minutes=1)

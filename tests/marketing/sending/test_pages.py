@@ -6,8 +6,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from marketing.models import Campaign, ChannelState
+from marketing.choices import SuppressionReason
+from marketing.models import Campaign, ChannelState, Sender
 from marketing.services.sending import audience, outbox
+from marketing.services.sending.suppression import address_hash, lift, suppress
 from tests.factories.campaigns import make_catalogue, make_user
 from tests.factories.marketing import NOW
 from tests.factories.sending import make_mailing, make_recipient, make_sender
@@ -110,3 +112,39 @@ def test_detail__uncertain_messages__can_be_settled(marketer: Client) -> None:
     }
     outbox.end(campaign_id=campaign.pk, at=NOW)
     assert "The campaign ended before." in marketer.get(detail).content.decode()
+
+
+def test_senders__added_and_changed__on_their_page(marketer: Client) -> None:
+    assert "No sender yet" in marketer.get(reverse("marketing:sender-list")).content.decode()
+    fields = {"name": "Shop", "email": "news@shop.example", "reply_to": "", "postal_address": "1 High Street"}
+    assert marketer.get(reverse("marketing:sender-add")).status_code == 200
+    assert marketer.post(reverse("marketing:sender-add"), fields).status_code == 302
+    sender = Sender.objects.get()
+    changed = {**fields, "name": "The Shop"}
+    assert marketer.post(reverse("marketing:sender-edit", args=[sender.pk]), changed).status_code == 302
+    assert "The Shop" in marketer.get(reverse("marketing:sender-list")).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"email": "me@gmail.com"}, "gmail.com asks mailboxes to refuse this"),
+        ({"postal_address": ""}, "This field is required"),
+        ({"name": "Shop\x0bBcc: eve@example.org"}, "no line breaks"),
+    ],
+)
+def test_senders__what_no_mailbox_takes__is_refused(marketer: Client, change: dict[str, str], said: str) -> None:
+    fields = {"name": "Shop", "email": "news@shop.example", "postal_address": "1 High Street", **change}
+    page = marketer.post(reverse("marketing:sender-add"), fields)
+    assert page.status_code == 422
+    assert said in page.content.decode()
+    assert not Sender.objects.exists()
+
+
+def test_admin__suppression__is_found_by_the_exact_address(admin_client: Client) -> None:
+    suppress(address="ada@example.org", reason=SuppressionReason.BOUNCE, at=NOW)
+    url = reverse("admin:marketing_suppression_changelist")
+    assert address_hash("ada@example.org") in admin_client.get(url, {"q": "ADA@example.org"}).content.decode()
+    assert address_hash("ada@example.org") not in admin_client.get(url, {"q": "ada"}).content.decode()
+    assert lift(address="ada@example.org")
+    assert not lift(address="ada@example.org")
