@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from experiments.facts.dimensions import Dimension, decode_dimension
-from experiments.services.looks import DecidingScale
-from experiments.services.verdict import RULEBOOKS, Rules
 
+DecidingScale = Literal["relative", "absolute"]
+Rules = Literal["clear_signals", "do_no_harm"]
 # Sceptical: nineteen of twenty lifts lie within ±60 % (the prior of the field's open engines).
 PRIOR_SD: Final = 0.3
 # Whoever bought before the first exposure knows the shop; everybody else is new to it.
@@ -47,8 +47,8 @@ def decode_plan(plan: Mapping[str, Any]) -> AnalysisPlan:
         message = f"no decoder for analysis plan schema {part.get('schema')!r}"
         raise ValueError(message)
     rules = part.get("rules", "clear_signals")
-    if rules not in RULEBOOKS:
-        message = f"no rulebook {rules!r}, there are {', '.join(RULEBOOKS)}"
+    if rules not in get_args(Rules):
+        message = f"no rulebook {rules!r}, there are {', '.join(get_args(Rules))}"
         raise ValueError(message)
     return AnalysisPlan(
         scale="absolute" if part.get("scale") == "absolute" else "relative",

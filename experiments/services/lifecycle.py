@@ -23,6 +23,7 @@ from experiments.choices import TRANSITIONS, ExperimentStatus, TransitionRule
 from experiments.errors import CannotTransition, Reason, UnknownExperiment
 from experiments.models import Decision, Experiment, ExperimentMetric, Layer, Phase, PhaseArm
 from experiments.selectors.ramp import coverage_in_force, ramp_of
+from experiments.services.analysis_plan import decode_plan
 from experiments.services.changes import record_change, touch
 from experiments.targeting.tree import decode, encode, parse
 
@@ -195,6 +196,7 @@ def _frozen_plan(experiment: Experiment) -> dict[str, Any]:
     metrics = experiment.metrics.select_related("metric").order_by("pk")
     return {
         **experiment.plan,
+        "analysis": decode_plan(experiment.plan).as_json(),
         "schema": PLAN_SCHEMA,
         "hypothesis": experiment.hypothesis,
         "alpha": experiment.alpha,

@@ -6,17 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from experiments.reports import AlwaysValid, Bounds, Message, SeriesPoint
+from experiments.services.analysis_plan import DecidingScale
 from experiments.services.estimation import SHARES, Cells, compare_adjusted_arms, compare_arms
 from experiments.stats.floors import FloorKind, check_floor
 from experiments.stats.results import Comparison, FloatArray, Interval, IntervalKind, Reason, reason_at
 from experiments.stats.sequential import Scale, SequentialTest, accumulate_looks, confidence_sequence
 
-DecidingScale = Literal["relative", "absolute"]
 TOO_FEW: Final = Reason.TOO_FEW_EVENTS.label
 
 

@@ -19,12 +19,11 @@ from experiments.reports import (
     MetricReport,
     Verdict,
 )
-from experiments.services.looks import DecidingScale
+from experiments.services.analysis_plan import DecidingScale, Rules
 from experiments.stats import decision
 from experiments.stats.findings import Finding, FindingCode
 
 Status = Literal["held", "harmed", "open"]
-Rules = Literal["clear_signals", "do_no_harm"]
 RULEBOOKS: Final[dict[Rules, decision.Rulebook]] = {
     "clear_signals": decision.CLEAR_SIGNALS,
     "do_no_harm": decision.DO_NO_HARM,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django import template
 from django.utils.translation import gettext, pgettext
 
-from experiments.reports import ArmTotals, ComparisonReport, Estimate, ExperimentReport, MetricReport
+from experiments.reports import AgeEffect, ArmTotals, Bounds, ComparisonReport, Estimate, ExperimentReport, MetricReport
 from experiments.selectors.certificates import MetricCertificate
 from experiments.templatetags import experiment_numbers, experiment_words
 from experiments.templatetags.experiment_numbers import MISSING, number, percent, signed, whole
@@ -39,7 +39,17 @@ def estimate_rows(comparison: ComparisonReport) -> list[EstimateRow]:
         saved = percent(comparison.adjusted.variance_saved)
         label = gettext("adjusted (%(saved)s less variance)") % {"saved": saved}
         rows.append(EstimateRow(label, comparison.adjusted))
+    if comparison.uncapped is not None:
+        rows.append(EstimateRow(gettext("raw, not capped"), comparison.uncapped))
     return rows
+
+
+@register.filter
+def age_range(age: AgeEffect, metric: MetricReport) -> str:
+    """The interval of the effect on one day since exposure."""
+    if age.lower is None or age.upper is None:
+        return MISSING
+    return experiment_numbers.effect_range(Bounds(age.lower, age.upper, 0.0), metric)
 
 
 @register.filter

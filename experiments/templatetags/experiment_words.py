@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from django import template
@@ -149,6 +149,50 @@ def _bound(value: Any) -> str:
 def _reason(code: str) -> str:
     """The sentence of a reason without parameters."""
     return words(Message(code))
+
+
+@register.filter
+def trend_name(trend: str) -> str:
+    """What an effect does with the days, in a word."""
+    names = {
+        "steady": pgettext("trend", "steady"),
+        "fading": pgettext("trend", "fading"),
+        "growing": pgettext("trend", "growing"),
+        "unknown": pgettext("trend", "too early to tell"),
+    }
+    return names.get(trend, trend)
+
+
+@register.filter
+def dimension_name(name: str) -> str:
+    """A dimension in the reader's language, if it is one of ours."""
+    return {"customer": pgettext("dimension", "Customers, old and new")}.get(name, name)
+
+
+@register.filter
+def dimension_names(names: Iterable[str]) -> str:
+    """The dimensions of a plan."""
+    return ", ".join(dimension_name(name) for name in names)
+
+
+@register.filter
+def group_name(value: str) -> str:
+    """A group of a dimension in the reader's language, if it is one of ours."""
+    names = {
+        "new": pgettext("group", "new: never ordered before"),
+        "returning": pgettext("group", "returning: had ordered before"),
+    }
+    return names.get(value, value)
+
+
+@register.filter
+def rules_name(rules: str) -> str:
+    """When a plan ships, in a sentence."""
+    names = {
+        "clear_signals": gettext("Ships when the primary metric is clearly better and nothing else is harmed."),
+        "do_no_harm": gettext("Ships when nothing is harmed."),
+    }
+    return names.get(rules, rules)
 
 
 @register.filter
