@@ -60,6 +60,10 @@ class DatabaseFacts:
         """The events of these types: a subclass knows their table."""
         raise NotImplementedError
 
+    def hears_of_news(self, *, experiment_key: str) -> bool:
+        """Whether `services.dirty` is told of every change of this experiment's units."""
+        return True
+
     def stale_units(self, *, state_id: int, last: int) -> ibis.Table:
         """The units of an experiment's state that are stale, up to that row: `unit` (string)."""
         import ibis

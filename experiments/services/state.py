@@ -97,7 +97,7 @@ def update_totals(
     One process at a time per experiment (the refresh holds a lock). Facts outside Django's database, which are not
     told what changes, are computed in full.
     """
-    if not isinstance(facts, DatabaseFacts):
+    if not isinstance(facts, DatabaseFacts) or not facts.hears_of_news(experiment_key=experiment.key):
         return load_totals(facts=facts, experiment=experiment, metrics=metrics, arms=arms, phases=phases, until=until)
     plan = _Plan(facts, experiment.key, metrics, until)
     # The state is there before anything is read, so that no mark of what is missed can get lost.

@@ -10,7 +10,8 @@ from django.db.models import Sum
 
 from experiments.selectors import facts_since, unit_types
 from experiments.services.facts import DatabaseFacts
-from marketing.choices import Outside
+from marketing.choices import IdentityKind, Outside
+from marketing.facts.accounts import keep_members, members
 from marketing.models import Event, EventType, Identity, Merge, OutsideCount, Profile, ProfileAlias
 from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES, VALUE_PROPERTIES
 from marketing.selectors.archive import archived_paths
@@ -34,6 +35,8 @@ class EventFacts(DatabaseFacts):
 
     _key = ""
     _since: int | None = None
+    _kind = PROFILE
+    _members: ibis.Table | None = None
 
     def exposures(self, *, experiment_key: str) -> ibis.Table:
         """Return the exposures, with the unit as the profile's number."""
@@ -41,7 +44,10 @@ class EventFacts(DatabaseFacts):
 
         self._key, self._since = experiment_key, facts_since(experiment_key=experiment_key)
         seen = super().exposures(experiment_key=experiment_key)
-        kind = unit_types(experiment_keys=[experiment_key]).get(experiment_key, PROFILE)
+        kind = self._kind = unit_types(experiment_keys=[experiment_key]).get(experiment_key, PROFILE)
+        if self._is_of_groups:
+            self._since = None if self._since is None else 0  # a membership may be older than any window
+            return seen
         if kind == PROFILE:
             seen = seen.mutate(unit=seen.unit.cast("int64"))
         else:
@@ -55,6 +61,16 @@ class EventFacts(DatabaseFacts):
         return joined.select(
             unit=ibis.coalesce(alias.winner_id, seen.unit), arm=seen.arm, phase=seen.phase, first_at=seen.first_at
         )
+
+    @property
+    def _is_of_groups(self) -> bool:
+        """Whether the units are accounts or the like, and no people."""
+        return self._kind != PROFILE and self._kind not in IdentityKind.values
+
+    def hears_of_news(self, *, experiment_key: str) -> bool:
+        """Whether what changes is told unit by unit: of people, not of groups."""
+        self.exposures(experiment_key=experiment_key)
+        return not self._is_of_groups
 
     def execute(self, expression: ibis.Table) -> pa.Table:
         """Return the rows of an expression; where the archive holds events that it may need, with these."""
@@ -105,6 +121,26 @@ class EventFacts(DatabaseFacts):
         units: ibis.Table | None = None,
     ) -> ibis.Table:
         """Return the events of these types; a refund carries the moment of its order."""
+        if not self._is_of_groups:
+            return self._of_people(event_types, properties, numbers, units)
+        belong = self._members if self._members is not None else self._keep_members()
+        if units is not None:
+            belong = belong.filter(belong.unit.isin(units.unit))
+        belong = belong.select(group_id=belong.unit, member=belong.profile_id)
+        mine = self._of_people(event_types, properties, numbers, None)
+        theirs = mine.inner_join(belong, mine.unit == belong.member)
+        return theirs.mutate(unit=theirs.group_id).drop("group_id", "member")
+
+    def _keep_members(self) -> ibis.Table:
+        """Read who belonged to the exposed groups once, into a table of this connection: SQLite parses no deeper."""
+        seen = super().exposures(experiment_key=self._key)
+        sql = self.compile(members(exposures=seen, kind=self._kind, experiment_key=self._key, using=self.using))
+        self._members = keep_members(sql, using=self.using)
+        return self._members
+
+    def _of_people(
+        self, event_types: Sequence[str], properties: Sequence[str], numbers: Sequence[str], units: ibis.Table | None
+    ) -> ibis.Table:
         names = dict(EventType.objects.using(self.using).filter(name__in=event_types).values_list("pk", "name"))
         event = _event_table()
         if units is not None:

@@ -86,8 +86,7 @@ def parse(message: Any, *, received_at: datetime, kind: str) -> Message:
             _surroundings(parsed, message)
     elif type_ in _NAMED:
         parsed.event = _NAMED[type_]
-        extra = {key: message[key] for key in ("name", "category", "groupId") if message.get(key)}
-        _properties(parsed, {**_mapping(message, "properties"), **extra})
+        _properties(parsed, {**_mapping(message, "properties"), **_named(message)})
     elif type_ == "identify":
         parsed.traits = _checked_traits(_mapping(message, "traits"))
     elif type_ == "alias":
@@ -99,6 +98,13 @@ def parse(message: Any, *, received_at: datetime, kind: str) -> Message:
     else:
         raise BadMessage(f"type must be track, page, screen, identify, alias or group, got {type_!r:.40}")
     return parsed
+
+
+def _named(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What a page, screen or group message says beside its properties; a group's kind is a trait of it."""
+    extra = {key: message[key] for key in ("name", "category", "groupId") if message.get(key)}
+    group_type = _mapping(message, "traits").get("type") if message["type"] == "group" else None
+    return extra | ({"group_type": group_type} if isinstance(group_type, str) and group_type else {})
 
 
 def _identify(parsed: Message, message: Mapping[str, Any], kind: str) -> None:
@@ -186,6 +192,10 @@ def _surroundings(parsed: Message, message: Mapping[str, Any]) -> None:
     parsed.user_agent = agent[:LONGEST_AGENT] if isinstance(agent, str) else ""
     group = parsed.props.get("group_id") or given.get("groupId")
     parsed.group_id = _text(group, name="groupId", longest=MAX_ID)
+    if parsed.group_id and parsed.props.get("group_id") != parsed.group_id:
+        # Whoever saw it for a group belongs to it: the facts read that from the event.
+        parsed.props = {**parsed.props, "group_id": parsed.group_id}
+        parsed.props_json = storable_json(parsed.props)
 
 
 def _properties(parsed: Message, given: Mapping[str, Any]) -> None:

@@ -89,3 +89,55 @@ def test_unit_types__visitor_who_signs_in__is_one_person_and_in_two_arms_quarant
         "treatment": len(by_arm["treatment"]) - 1,
     }
     assert {totals.arm: totals.nonzero_n for totals in report.primary.arms} == {"control": 1, "treatment": 0}
+
+
+def _join(user: str, group: str, at: datetime, kind: str | None = None) -> dict[str, Any]:
+    traits = {} if kind is None else {"type": kind}
+    message_id = f"join-{user}-{group}-{at.isoformat()}"
+    return {
+        "type": "group", "messageId": message_id, "timestamp": at.isoformat(), "userId": user, "groupId": group,
+        "traits": traits,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("unit_type", "kind"), [("account", None), ("household", "household")])
+def test_unit_types__groups__what_members_at_the_exposure_did(unit_type: str, kind: str | None) -> None:
+    experiment = make_experiment(status="running", unit_type=unit_type)
+    seen_at, later = STARTED + HOUR, STARTED + 2 * HOUR
+    arms = {f"group-{number}": _arm(experiment, f"group-{number}") for number in range(40)}
+    messages: list[dict[str, Any]] = []
+    for group, arm in arms.items():
+        messages.append(_join(f"{group}-ana", group, STARTED, kind))
+        messages.append(_join(f"{group}-ben", group, STARTED, kind))
+        # Ana sees it, for the group that the context names; Ben only buys.
+        view = _view(experiment, arm, user=f"{group}-ana", at=seen_at)
+        messages.append(view | {"context": {"groupId": group}})
+    one, two, three, four, five = list(arms)[:5]
+    messages.append(_order(later, user=f"{one}-ben"))
+    # Left before the exposure: nothing counts for the old group.
+    messages += [_join(f"{two}-ben", "elsewhere", STARTED + HOUR / 2, kind), _order(later, user=f"{two}-ben")]
+    # Left after it: still counts. Joined after it: never counts.
+    messages += [_join(f"{three}-ben", "elsewhere", STARTED + 1.5 * HOUR, kind), _order(later, user=f"{three}-ben")]
+    messages += [_join("late", four, STARTED + 1.5 * HOUR, kind), _order(later, user="late")]
+    # A group of another kind is none of these.
+    messages += [_join("foreign", five, STARTED, "team"), _order(later, user="foreign")]
+    assert send(*reversed(messages), at=AT).exposures == len(arms)
+    assert set(Exposure.objects.values_list("unit_id", flat=True)) == set(arms)
+    for _attempt in range(2):
+        assert refresh_experiment(experiment_id=experiment.pk, at=AT).status == "ok"
+        report = get_report(experiment_key=experiment.key)
+        assert report is not None
+        assert report.primary is not None
+        bought = {totals.arm: totals.nonzero_n for totals in report.primary.arms}
+        assert bought == {arm: [arms[one], arms[three]].count(arm) for arm in ("control", "treatment")}
+        assert {t.arm: t.mature_n for t in report.primary.arms} == {
+            arm: list(arms.values()).count(arm) for arm in ("control", "treatment")
+        }
+        # A late event is seen by the next refresh, too: groups are always computed in full.
+        send(_order(later, user=f"{one}-ana"), at=AT)
+
+
+def test_unit_types__group_without_a_name__is_rejected() -> None:
+    experiment = make_experiment(status="running", unit_type="account")
+    result = send(_view(experiment, "control", user="ana"), at=AT)
+    assert dict(result.exposures_rejected) == {"bad_unit": 1}

@@ -223,7 +223,8 @@ def test_assign__any_history_of_phases_and_steps__nobody_exposed_changes_arm(
     changes: list[tuple[str, int, int]], exposed: list[int]
 ) -> None:
     experiment = make_experiment(status="running", coverage=0.5)
-    units, kept, at = UNITS[:100], {}, NOW
+    units, at = UNITS[:100], NOW
+    kept: dict[str, str] = {}
     for kind, weight, share in changes:
         got = dict(zip(units, _assign_all(experiment, units, at=at), strict=True))
         assert all((got[unit].arm_key, got[unit].is_in) == (arm, True) for unit, arm in kept.items())

@@ -12,7 +12,6 @@ from django.db import IntegrityError, transaction
 
 from experiments import tasks
 from experiments.errors import CannotTransition, InvalidDesign
-from experiments.management.commands import ramp as command
 from experiments.models import ChangeLog, Experiment, RampStep
 from experiments.reports import ExperimentReport, Guardrail, Message
 from experiments.selectors import get_config, list_changes
@@ -113,23 +112,23 @@ def test_why_held__no_results_or_good_ones__nothing() -> None:
 
 def test_task__due__is_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = make_experiment(status="running", coverage=0.1, ramp=STEPS)
-    monkeypatch.setattr(tasks.timezone, "now", lambda: STARTED + 2 * DAY)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: STARTED + 2 * DAY)
     assert tasks.apply_ramps() == 1
     assert RampStep.objects.filter(phase__experiment=experiment, applied_at__isnull=False).count() == 2
 
 
 def test_command__due_now_planned_or_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = make_experiment(status="running", coverage=0.1, ramp=STEPS)
-    monkeypatch.setattr(command.timezone, "now", lambda: STARTED + 2 * DAY)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: STARTED + 2 * DAY)
     out = StringIO()
     call_command("ramp", stdout=out)
     assert out.getvalue() == f"{experiment.key}: 0.5\n"
-    monkeypatch.setattr(command.timezone, "now", lambda: STARTED + 2.1 * DAY)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: STARTED + 2.1 * DAY)
     call_command("ramp", experiment.key, "--now", "0.6")
     call_command("ramp", experiment.key, "--steps", "72=0.7", "96=0.9", "--message", "slower")
     assert list(RampStep.objects.order_by("after").values_list("coverage", flat=True)) == [0.25, 0.5, 0.6, 0.7, 0.9]
     monkeypatch.setattr(ramps, "get_report", _ill)
-    monkeypatch.setattr(command.timezone, "now", lambda: STARTED + 5 * DAY)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: STARTED + 5 * DAY)
     out = StringIO()
     call_command("ramp", stdout=out)
     assert out.getvalue() == f"{experiment.key}: held, unhealthy\n"
