@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import orjson
 import uuid_utils
@@ -31,7 +32,7 @@ Environ = dict[str, Any]
 ENDPOINTS: Final[dict[str, str]] = {
     f"/v1/{path}": kind
     for kind, paths in {
-        "": ("batch", "import", "b/batch"),
+        "": ("batch", "import", "b", "b/batch"),
         "track": ("track", "t"),
         "identify": ("identify", "i"),
         "page": ("page", "p"),
@@ -40,7 +41,7 @@ ENDPOINTS: Final[dict[str, str]] = {
         "alias": ("alias", "a"),
     }.items()
     for path in paths
-}
+} | {"/beacon/v1/batch": ""}  # RudderStack's browser SDK, with the key in the query
 MOST_BYTES: Final = 1_048_576  # a body, packed and unpacked; clients send at most 500 KB
 MOST_MESSAGES: Final = 2_500
 MOST_BACKLOG: Final = 2 * 1024**3  # bytes in the spool beyond which clients are asked to wait
@@ -52,7 +53,9 @@ GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 CORS: Final = [
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Allow-Methods", "POST, OPTIONS"),
-    ("Access-Control-Allow-Headers", "authorization, content-type, content-encoding"),
+    # RudderStack sends headers of its own and adds to them; the star covers all but Authorization.
+    ("Access-Control-Allow-Headers", "authorization, content-type, content-encoding, *"),
+    ("Access-Control-Expose-Headers", "retry-after"),
     ("Access-Control-Max-Age", "86400"),
 ]
 
@@ -199,7 +202,7 @@ def _secret(environ: Environ, payload: dict[str, Any]) -> str:
             return base64.b64decode(given, validate=True).decode().partition(":")[0]
         except (binascii.Error, UnicodeDecodeError):
             raise Refused("401 Unauthorized", "the Authorization header is not Basic auth") from None
-    key = payload.get("writeKey")
+    key = payload.get("writeKey") or dict(parse_qsl(environ.get("QUERY_STRING", ""))).get("writeKey")
     return key if isinstance(key, str) and key.isascii() else ""
 
 

@@ -17,6 +17,8 @@ from django.conf import settings
 from tests.endtoend.stack import ROOT, Stack, postgres_database, until
 
 HERE = Path(__file__).parent
+# Chromium without a window calls itself HeadlessChrome, which is a bot's name: bots are in no experiment.
+PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 SET_UP = """
 import json
 from datetime import timedelta

@@ -11,12 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.clients.conftest import Server
+from tests.clients.conftest import PERSON, Server
 from tests.endtoend.stack import ROOT, until
 
 pytestmark = [pytest.mark.worker, pytest.mark.browser]
 SNIPPET = ROOT / "static" / "js" / "holdout-client.js"
-EXAMPLE = re.findall(r"```html\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), flags=re.DOTALL)[0]
+EXAMPLE = re.findall(r"```html\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), flags=re.DOTALL)[-1]
 BELOW = '<p class="tall"></p>'
 STYLE = ".tall { height: 4000px }"
 
@@ -55,7 +55,7 @@ def filled(server: Server, body: str) -> str:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
+    context = browser.new_context(user_agent=PERSON)
     fresh = context.new_page()
     errors: list[str] = []
     fresh.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
