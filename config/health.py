@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from marketing.selectors.operations import clockwork
 from marketing.services.drain import lag
+from recommender.selectors import model_alarms
 
 
 @require_safe
@@ -19,14 +20,16 @@ def healthz(request: HttpRequest) -> JsonResponse:
     try:
         at = timezone.now()
         state = clockwork(at=at, drain_lag=lag(at=at))
+        alarms = model_alarms()
     except DatabaseError:
         return JsonResponse({"status": "error", "database": False}, status=503)
     return JsonResponse(
         {
-            "status": "ok" if state.is_ticking else "degraded",
+            "status": "ok" if state.is_ticking and not alarms else "degraded",
             "database": True,
             "last_beat_age": state.last_beat_age,
             "drain_lag": state.drain_lag,
             "stale_after": state.stale_after,
+            "unreadable_models": [alarm.slug for alarm in alarms],
         }
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from marketing.errors import DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
 from marketing.services import drain, segments, timetable
+from recommender.errors import RecommenderError
 
 log = logging.getLogger(__name__)
 
@@ -70,3 +72,16 @@ def send_messages() -> None:
     from marketing.services.sending import dispatch  # Liquid and the HTML cleaner: beat has no use for them
 
     dispatch.send_due(clock=timezone.now, seconds=SENDING_SECONDS)
+
+
+@shared_task
+def create_affinity_segment(*, item_id: str, strategy: str, people: int, name: str, actor_id: int | None) -> None:
+    """Make a segment of the people whom an item would suit; the command is `affinity_segment`."""
+    from marketing.services import affinity  # numpy: beat loads this module, too, and has no use for it
+
+    wish = affinity.AffinityWish(item_id=item_id, strategy=strategy, people=people, name=name)
+    actor = User.objects.filter(pk=actor_id).first()
+    try:
+        affinity.create_affinity_segment(wish=wish, at=timezone.now(), actor=actor)
+    except RecommenderError as error:
+        log.warning("no segment for item %s: %s", item_id, error)

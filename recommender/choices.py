@@ -34,10 +34,20 @@ class FallbackReason(models.TextChoices):
     SWITCHED_OFF = "switched_off", _("The strategy is switched off")
 
 
+FAILURES = (
+    FallbackReason.UNREADABLE_MODEL,
+    FallbackReason.ALGORITHM_FAILED,
+    FallbackReason.OUT_OF_TIME,
+    FallbackReason.HISTORY_UNAVAILABLE,
+)
+"""Something is broken or late; the other reasons are how a strategy is meant to work."""
+
+
 class ShortReason(models.TextChoices):
     """Why a slate has fewer items than were asked for."""
 
     CATALOGUE_TOO_SMALL = "catalogue_too_small", _("Too few items pass the filters")
+    ITEMS_WITHDRAWN = "items_withdrawn", _("Items were withdrawn after the slate was made")
     CATALOGUE_UNAVAILABLE = "catalogue_unavailable", _("The catalogue could not be read")
 
 

@@ -39,6 +39,10 @@ class TrainingInProgress(CannotTrain):
     """Another process holds the strategy's training lease."""
 
 
+class NotTrained(RecommenderError):
+    """There is no model to ask."""
+
+
 class CannotPublish(RecommenderError):
     """This model version cannot become the published one."""
 

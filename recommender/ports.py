@@ -62,9 +62,12 @@ class Interactions(Protocol):
         """The newest `limit` events of one user, newest first; empty for an unknown user. One query."""
 
     def recent_items_many(
-        self, *, user_ids: Sequence[str], event_types: Sequence[str], limit: int
+        self, *, user_ids: Sequence[str], event_types: Sequence[str], limit: int, before: int | None = None
     ) -> Mapping[str, Sequence[RecentEvent]]:
-        """`recent_items` of many users (some hundred) at once; users without events may be missing. One query."""
+        """`recent_items` of many users (some hundred) at once, of events before a time if one is given. One query.
+
+        Users without events may be missing.
+        """
 
     def sample_users(self, *, limit: int) -> Sequence[str]:
         """A few users who did something and agreed to personalization: for looking at slates."""

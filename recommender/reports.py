@@ -94,6 +94,8 @@ class FallbackRate:
     fallbacks: int
     people: int
     people_with_fallback: int
+    people_with_failure: int
+    """Of these, people for whom something was broken or late; the others' fallbacks are the strategy's way."""
 
     @property
     def rate(self) -> float | None:
@@ -106,11 +108,11 @@ class FallbackRate:
         return self.people_with_fallback / self.people if self.people else None
 
     def differs_from(self, other: FallbackRate) -> bool:
-        """Whether the rates of people are apart by more than chance explains (pooled z, `DIFFERENT_FROM`)."""
+        """Whether failures hit people here and there by more than chance explains (pooled z, `DIFFERENT_FROM`)."""
         n = self.people + other.people
         if not (self.people and other.people):
             return False
-        pooled = (self.people_with_fallback + other.people_with_fallback) / n
+        pooled = (self.people_with_failure + other.people_with_failure) / n
         variance = pooled * (1 - pooled) * (1 / self.people + 1 / other.people)
-        apart = abs((self.people_rate or 0.0) - (other.people_rate or 0.0))
+        apart = abs(self.people_with_failure / self.people - other.people_with_failure / other.people)
         return variance > 0 and apart > DIFFERENT_FROM * variance**0.5

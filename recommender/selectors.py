@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.fields.json import KeyTextTransform
 from django.utils.translation import gettext as _
 
-from recommender.choices import FallbackReason, ModelStatus, ShortReason
+from recommender.choices import FAILURES, FallbackReason, ModelStatus, ShortReason
 from recommender.models import (
     ChangeLog,
     EventWeight,
@@ -180,6 +181,7 @@ def fallback_rates(*, by: str, held_by: str = "", since: int = 0, until: int | N
             fallbacks=Count("pk", filter=~Q(fallback="")),
             people=Count("user_id", distinct=True),
             people_with_fallback=Count("user_id", distinct=True, filter=~Q(fallback="")),
+            people_with_failure=Count("user_id", distinct=True, filter=Q(fallback_reason__in=FAILURES)),
         )
         .order_by("label")
     )
@@ -213,6 +215,25 @@ def held_versions(*, holder: str) -> dict[str, HeldStrategy]:
         hold.strategy.slug: HeldStrategy(hold.strategy, hold.strategy_version, models.get(hold.strategy_id))
         for hold in versions.values()
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A model that should serve and cannot."""
+
+    slug: str
+    name: str
+    model_id: int
+    since: datetime
+
+
+def model_alarms() -> list[Alarm]:
+    """Published models whose file a serving process could not read. One query."""
+    broken = ModelVersion.objects.filter(status=ModelStatus.PUBLISHED, unreadable_since__isnull=False)
+    rows = broken.order_by("unreadable_since", "pk").values_list(
+        "strategy__slug", "strategy__name", "pk", "unreadable_since"
+    )
+    return [Alarm(*row) for row in rows]
 
 
 def list_holds(*, strategy: Strategy) -> QuerySet[StrategyHold]:

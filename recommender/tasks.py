@@ -33,3 +33,33 @@ def train_strategy(slug: str, version: int | None = None) -> str:
     except (CannotTrain, UnknownStrategy) as error:
         logger.warning("training of %s: %s", slug, error)
         return "failed"
+
+
+@shared_task
+def prepare_slates(
+    *, batch: str, user_ids: list[str], k: int, strategy: str, context: dict[str, str], held_by: str = ""
+) -> int:
+    """Makes slates ahead for some people of a batch; returns how many. May be repeated."""
+    from recommender.services import prepared
+
+    try:
+        return prepared.prepare_slates(
+            batch=batch,
+            user_ids=user_ids,
+            k=k,
+            strategy=strategy,
+            context=context,
+            at=timezone.now(),
+            held_by=held_by,
+        )
+    except UnknownStrategy as error:
+        logger.warning("slates of %s are not prepared: %s", batch, error)
+        return 0
+
+
+@shared_task
+def drop_old_slates() -> int:
+    """Removes prepared slates that nobody took within a week."""
+    from recommender.services import prepared
+
+    return prepared.drop_old_slates(at=timezone.now())

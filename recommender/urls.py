@@ -17,6 +17,7 @@ urlpatterns = [
     path("strategies/<slug:slug>/edit/", designs.strategy_edit, name="strategy-edit"),
     path("strategies/<slug:slug>/train/", strategies.strategy_train, name="strategy-train"),
     path("strategies/<slug:slug>/roll-back/", strategies.strategy_roll_back, name="strategy-roll-back"),
+    path("strategies/<slug:slug>/models/<int:model_id>/", strategies.model_detail, name="model-detail"),
     path("strategies/<slug:slug>/models/<int:model_id>/publish/", strategies.model_publish, name="model-publish"),
     path("people/<str:user_id>/", people.user_detail, name="user-detail"),
 ]

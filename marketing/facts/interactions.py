@@ -68,11 +68,13 @@ class Interactions:
         return events[:limit]
 
     def recent_items_many(
-        self, *, user_ids: Sequence[str], event_types: Sequence[str], limit: int
+        self, *, user_ids: Sequence[str], event_types: Sequence[str], limit: int, before: int | None = None
     ) -> dict[str, Sequence[RecentEvent]]:
         """Return `recent_items` of many people at once."""
         people = [int(user_id) for user_id in user_ids if user_id.isdecimal()]
         mine = Event.objects.filter(_agreed(), profile_id__in=people, type__name__in=event_types)
+        if before is not None:
+            mine = mine.filter(at__lt=before)
         newest = Window(RowNumber(), partition_by=F("profile_id"), order_by=(F("at").desc(), F("pk").desc()))
         rows = (
             mine.annotate(name=F("type__name"), rank=newest)

@@ -18,7 +18,7 @@ from marketing.segmentation.clock import to_micros
 from marketing.segmentation.rules import fingerprint, segments_of
 from marketing.selectors.segments import condition, read_rule, references, rule_cursor
 
-RESERVED: Final = frozenset(("new", "builder", "count"))  # addresses beside `segments/<slug>/`
+RESERVED: Final = frozenset(("new", "affinity", "builder", "count"))  # addresses beside `segments/<slug>/`
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ SCHEDULE: Final = (
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),
     ("Refresh segments", "marketing.tasks.refresh_segments", 300),
     ("Train recommenders that are due", "recommender.tasks.train_due_strategies", 900),
+    ("Drop prepared slates that nobody took", "recommender.tasks.drop_old_slates", 86_400),
 )
 
 

@@ -28,6 +28,8 @@ class ItemOut(serializers.Serializer[Any]):
     url = serializers.CharField()
     image = serializers.CharField()
     is_active = serializers.BooleanField()
+    stock = serializers.IntegerField(allow_null=True)
+    min_age = serializers.IntegerField()
     published_at = serializers.DateTimeField(allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True)
     popularity = serializers.FloatField()
@@ -54,6 +56,8 @@ class ItemIn(Strict):
     url = serializers.CharField(max_length=1000, allow_blank=True, required=False)
     image = serializers.CharField(max_length=500, allow_blank=True, required=False)
     is_active = serializers.BooleanField(required=False)
+    stock = serializers.IntegerField(min_value=0, max_value=2**31 - 1, allow_null=True, required=False)
+    min_age = serializers.IntegerField(min_value=0, max_value=150, required=False)
     published_at = serializers.DateTimeField(allow_null=True, required=False)
     expires_at = serializers.DateTimeField(allow_null=True, required=False)
 
@@ -73,8 +77,10 @@ class VersionOut(serializers.Serializer[Any]):
     algorithm = serializers.CharField()
     parameters = serializers.JSONField()
     filters = serializers.JSONField()
+    rules = serializers.JSONField()
     fallbacks = serializers.ListField(child=serializers.CharField())
     window_days = serializers.IntegerField(allow_null=True)
+    leave_out_treated = serializers.BooleanField()
     created_at = serializers.DateTimeField()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from recommender.api import endpoints
+from recommender.api import endpoints, recommendations
 
 app_name = "recommender-api"
 urlpatterns = [
@@ -16,5 +16,6 @@ urlpatterns = [
     path("strategies/<slug:slug>/roll-back/", endpoints.RollBack.as_view(), name="roll-back"),
     path("strategies/<slug:slug>/models/", endpoints.ModelList.as_view(), name="models"),
     path("strategies/<slug:slug>/models/<id:model_id>/publish/", endpoints.Publish.as_view(), name="publish"),
+    path("recommendations/", recommendations.Recommendations.as_view(), name="recommendations"),
     path("changes/recommender/", endpoints.ChangeList.as_view(), name="changes"),
 ]

@@ -84,6 +84,15 @@ class Catalogue:
             mask &= self.min_age <= age
         return mask
 
+    def may_show(self, row: int, *, at: int) -> bool:
+        """Whether one row may still be shown at this time, to anybody."""
+        return bool(
+            self.is_active[row]
+            and self.in_stock[row]
+            and not self.min_age[row]
+            and self.published[row] <= at < self.expires[row]
+        )
+
     def applied(self, *, version_id: int, filters: Filters, rules: Rules) -> Applied:
         """What a version of a strategy makes of this catalogue; remembered with it."""
         known = self._applied.get(version_id)

@@ -17,7 +17,7 @@ from recommender.reports import UpsertCounts
 from recommender.services.artefacts import delete_model
 
 BATCH = 500
-"""Rows per statement: SQLite allows 32,766 variables, an item has 16."""
+"""Rows per statement: SQLite allows 32,766 variables, an item has 18."""
 
 CONTENT_FIELDS = (
     "title",
@@ -31,6 +31,8 @@ CONTENT_FIELDS = (
     "url",
     "image",
     "is_active",
+    "stock",
+    "min_age",
     "published_at",
     "expires_at",
     "is_demo",
@@ -54,6 +56,9 @@ class ItemRow:
     url: str = ""
     image: str = ""
     is_active: bool = True
+    stock: int | None = None
+    """Pieces there are; None where nobody counts."""
+    min_age: int = 0
     published_at: datetime | None = None
     expires_at: datetime | None = None
     is_demo: bool = False
@@ -151,5 +156,7 @@ def _problems(row: ItemRow) -> Iterator[str]:
             yield f"{name} is longer than {limit} characters"
     if row.price is not None and row.price < 0:
         yield "price must not be negative"
+    if (row.stock is not None and row.stock < 0) or not 0 <= row.min_age <= 150:
+        yield "stock and min_age must not be negative, min_age not above 150"
     if row.url and not row.url.startswith(("/", "https://", "http://")):
         yield "url must be a path or start with https:// or http://"

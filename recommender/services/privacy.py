@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recommender.models import Slate
+from recommender.models import PreparedSlate, Slate
 from recommender.reports import ForgetCounts
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
 
 BATCH = 500
 """Ids in one statement."""
@@ -14,31 +17,37 @@ BATCH = 500
 
 def forget(*, user_id: str) -> ForgetCounts:
     """Deletes every row about this person."""
-    return ForgetCounts(slates=Slate.objects.filter(user_id=user_id).delete()[0])
+    return forget_many(user_ids=[user_id])
 
 
 def forget_many(*, user_ids: Sequence[str]) -> ForgetCounts:
     """`forget` for many people, some hundred to a statement."""
     slates = 0
     for first in range(0, len(user_ids), BATCH):
-        slates += Slate.objects.filter(user_id__in=user_ids[first : first + BATCH]).delete()[0]
+        some = user_ids[first : first + BATCH]
+        slates += Slate.objects.filter(user_id__in=some).delete()[0]
+        slates += PreparedSlate.objects.filter(user_id__in=some).delete()[0]
     return ForgetCounts(slates=slates)
 
 
 def export(*, user_id: str) -> dict[str, Any]:
     """Everything stored about this person, in plain values, oldest first."""
-    rows = Slate.objects.filter(user_id=user_id).select_related("strategy_version__strategy").order_by("at", "pk")
-    return {
-        "slates": [
-            {
-                "recommendation_id": str(row.recommendation_id),
-                "at": row.at,
-                "strategy": row.strategy_version.strategy.slug,
-                "items": row.items,
-                "reasons": row.reasons,
-                "fallback": row.fallback,
-                "context": row.context,
-            }
-            for row in rows.iterator(chunk_size=500)
-        ]
-    }
+    shown = Slate.objects.filter(user_id=user_id)
+    prepared = PreparedSlate.objects.filter(user_id=user_id)
+    return {"slates": _plain(shown), "prepared_slates": _plain(prepared)}
+
+
+def _plain(rows: QuerySet[Any]) -> list[dict[str, Any]]:
+    ordered = rows.select_related("strategy_version__strategy").order_by("at", "pk")
+    return [
+        {
+            "recommendation_id": str(row.recommendation_id),
+            "at": row.at,
+            "strategy": row.strategy_version.strategy.slug,
+            "items": row.items,
+            "reasons": row.reasons,
+            "fallback": row.fallback,
+            "context": row.context,
+        }
+        for row in ordered.iterator(chunk_size=500)
+    ]

@@ -74,6 +74,12 @@ def read_ratings(*paths: Path, items: Path | None = None, progress: Progress | N
     return builder.build(tokens=tokens)
 
 
+def iterate_ratings(*paths: Path) -> Iterator[tuple[str, str, float, int]]:
+    """User, item, rating and time (microseconds; 0 where there is none) of every row. Raises `InvalidRatings`."""
+    for columns in _chunks(paths):
+        yield from zip(*columns, strict=True)
+
+
 def find_files(path: Path) -> tuple[list[Path], Path | None]:
     """In a folder: the files of interactions (a user and an item column, and no free tags), and the one of items.
 
@@ -99,12 +105,32 @@ def read_items(path: Path) -> dict[str, tuple[str, ...]]:
     with _opened(path) as file:
         reader = csv.DictReader(file)
         names = {name.strip().casefold(): name for name in reader.fieldnames or ()}
-        key = next((names[name] for name in (*COLUMNS["item"], "id") if name in names), None)
-        if key is None:
-            raise InvalidRatings(f"{path.name}, line 1: no column with an item id")
+        key = _item_key(path, names)
         for row in reader:
             described[row[key]] = tuple(_tokens(row, names))
     return described
+
+
+def read_titles(path: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Title and genres (or category, tags) per item of a file with a heading, as they are written."""
+    with _opened(path) as file:
+        reader = csv.DictReader(file)
+        names = {name.strip().casefold(): name for name in reader.fieldnames or ()}
+        key = _item_key(path, names)
+        return {
+            row[key]: (
+                (row.get(names.get("title", ""), "") or "").strip(),
+                tuple(value.strip() for _kind, value in _values(row, names)),
+            )
+            for row in reader
+        }
+
+
+def _item_key(path: Path, names: Mapping[str, str]) -> str:
+    key = next((names[name] for name in (*COLUMNS["item"], "id") if name in names), None)
+    if key is None:
+        raise InvalidRatings(f"{path.name}, line 1: no column with an item id")
+    return key
 
 
 def _chunks(paths: Sequence[Path]) -> Iterator[tuple[Sequence[Any], ...]]:
@@ -130,12 +156,17 @@ def _has(names: set[str], kind: str) -> bool:
 
 
 def _tokens(row: Mapping[str, str], names: Mapping[str, str]) -> Iterator[str]:
+    for kind, value in _values(row, names):
+        yield f"{kind}={value.strip().casefold()}"
+    for word in WORD.findall((row.get(names.get("title", ""), "") or "").casefold()):
+        yield f"word={word}"
+
+
+def _values(row: Mapping[str, str], names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for kind in ("genres", "category", "categories", "tags"):
         for value in re.split(r"[|;]", row.get(names.get(kind, ""), "") or ""):
             if value:
-                yield f"{kind}={value.strip().casefold()}"
-    for word in WORD.findall((row.get(names.get("title", ""), "") or "").casefold()):
-        yield f"word={word}"
+                yield kind, value
 
 
 @contextmanager

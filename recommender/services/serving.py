@@ -145,9 +145,12 @@ def recommend_many(
     at: datetime,
     exclude: Collection[str] = (),
     held_by: str = "",
+    before: int | None = None,
     log: bool = True,
 ) -> Iterator[Recommendation]:
     """Slates for any number of people, in their order, without a time budget, stored unless `log` is off.
+
+    With `before` (µs) only what happened earlier counts: a slate as it would have been then.
 
     Histories are read and slates are stored for some hundred people at a time, before the first of them is given;
     memory does not grow with their number.
@@ -164,7 +167,7 @@ def recommend_many(
     people = iter(user_ids)
     while chunk := list(islice(people, HISTORIES_AT_ONCE)):
         plan, catalogue = plan_for(strategy, held_by=held_by), current_catalogue()
-        histories = read_histories(plan, chunk, at=micros(at))
+        histories = read_histories(plan, chunk, at=micros(at), before=before)
         answers = [
             _answer(request, plan, catalogue, user_id, histories[user_id], started=time.perf_counter())
             for user_id in chunk
@@ -189,13 +192,15 @@ def read_history(plan: Plan, user_id: str, *, at: int) -> History:
     return History(events=events, hidden=frozenset(hidden))
 
 
-def read_histories(plan: Plan, user_ids: Sequence[str], *, at: int) -> dict[str, History]:
+def read_histories(plan: Plan, user_ids: Sequence[str], *, at: int, before: int | None = None) -> dict[str, History]:
     """`read_history` for many people: one query, and more only for those with a long history."""
-    found = interactions_port().recent_items_many(user_ids=user_ids, event_types=_read_types(plan), limit=HISTORY_LIMIT)
+    found = interactions_port().recent_items_many(
+        user_ids=user_ids, event_types=_read_types(plan), limit=HISTORY_LIMIT, before=before
+    )
     histories = {}
     for user_id in user_ids:
         events = tuple(found.get(user_id, ()))
-        if len(events) >= HISTORY_LIMIT:
+        if len(events) >= HISTORY_LIMIT and before is None:
             histories[user_id] = read_history(plan, user_id, at=at)
         else:
             histories[user_id] = History(events=events, hidden=frozenset(_hidden(plan, events, at=at)))

@@ -178,6 +178,8 @@ def loaded_model(served: ServedModel) -> LoadedModel:
         _broken[key] = (time.monotonic(), error)
         raise_alarm(served.model_id)
         raise
+    if key in _broken:
+        end_alarm(served.model_id)
     with _lock:
         _broken.pop(key, None)
         while len(_models) >= MAX_MODELS:
@@ -192,6 +194,14 @@ def raise_alarm(model_id: int) -> None:
         ModelVersion.objects.filter(pk=model_id, unreadable_since=None).update(unreadable_since=datetime.now(UTC))
     except DatabaseError:
         logger.exception("the alarm for model %s is not stored", model_id)
+
+
+def end_alarm(model_id: int) -> None:
+    """The file can be read again."""
+    try:
+        ModelVersion.objects.filter(pk=model_id).update(unreadable_since=None)
+    except DatabaseError:
+        logger.exception("the alarm for model %s is not taken back", model_id)
 
 
 def _load(served: ServedModel) -> LoadedModel:

@@ -57,6 +57,12 @@ DEFAULTS = (
         StrategyDesign(algorithm="popularity"),
     ),
     _Default(
+        "trending",
+        gettext_noop("Trending now"),
+        gettext_noop("What moves these days: a choice counts half after two days."),
+        StrategyDesign(algorithm="popularity", parameters={"half_life_days": 2.0}, fallbacks=("popularity",)),
+    ),
+    _Default(
         "item-knn",
         gettext_noop("Others also chose"),
         gettext_noop("Items chosen by people who chose what this person chose. Works from the first event on."),
@@ -116,7 +122,7 @@ def revise_strategy(*, slug: str, design: StrategyDesign, at: datetime, actor: U
 def ensure_default_strategies(*, at: datetime) -> None:
     """The strategies and event weights a new installation starts with; changes nothing that exists."""
     for event_type, weight in DEFAULT_EVENT_WEIGHTS.items():
-        EventWeight.objects.get_or_create(event_type=event_type, defaults={"weight": weight})
+        ensure_event_weight(event_type=event_type, weight=weight)
     existing = set(Strategy.objects.values_list("slug", flat=True))
     for default in DEFAULTS:
         if default.slug not in existing:
@@ -130,6 +136,11 @@ def free_slug(name: str) -> str:
     base = slugify(name)[:50] or "strategy"
     taken = RESERVED | set(Strategy.objects.filter(slug__startswith=base).values_list("slug", flat=True))
     return next(one for one in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if one not in taken)
+
+
+def ensure_event_weight(*, event_type: str, weight: float) -> None:
+    """A weight for a type of event that has none; one that somebody set stays."""
+    EventWeight.objects.get_or_create(event_type=event_type, defaults={"weight": weight})
 
 
 def design_of(version: StrategyVersion) -> StrategyDesign:

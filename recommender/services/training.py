@@ -20,6 +20,7 @@ from recommender.registry import build
 from recommender.services.artefacts import write_model
 from recommender.services.catalogue import set_popularity
 from recommender.services.evaluation import Judged, judge, limited, split_dataset
+from recommender.services.evaluation_report import build_report
 from recommender.services.publishing import publish_model, reject_model
 from recommender.services.training_data import fingerprint, load_data
 
@@ -107,11 +108,11 @@ def _train(
             raise NotEnoughData(NO_EVENTS)  # noqa: TRY301 recorded below like any other failure
         algorithm = build(version.algorithm, version.parameters)
         say("judge on the last fifth")
-        metrics = _metrics(algorithm, dataset, seed=seed)
+        metrics, report = _judge(algorithm, dataset, seed=seed)
         say("fit on everything")
         arrays = algorithm.fit(dataset, rng=np.random.default_rng(seed))
         say("store")
-        _store(model, algorithm, dataset, arrays, metrics=metrics, at=at, started=started)
+        _store(model, algorithm, dataset, arrays, metrics=metrics, report=report, at=at, started=started)
     except Exception as error:  # the border to plug-ins: whatever they raise is recorded, then named
         ModelVersion.objects.filter(pk=model.pk).update(
             status=ModelStatus.FAILED, message=str(error) or type(error).__name__, duration_ms=_elapsed_ms(started)
@@ -137,6 +138,7 @@ def _store(
     arrays: Arrays,
     *,
     metrics: dict[str, Any],
+    report: dict[str, Any],
     at: datetime,
     started: float,
 ) -> None:
@@ -159,6 +161,7 @@ def _store(
         fingerprint=fingerprint(dataset),
         parameters=algorithm.parameters,
         metrics=metrics,
+        report=report,
         sha256=written.sha256,
         path=written.path,
         trained_at=at,
@@ -167,21 +170,23 @@ def _store(
     model.refresh_from_db()
 
 
-def _metrics(algorithm: Algorithm, dataset: Dataset, *, seed: int) -> dict[str, Any]:
+def _judge(algorithm: Algorithm, dataset: Dataset, *, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures for the guard, and the report."""
     rng = np.random.default_rng(seed)
     split = limited(split_dataset(dataset, rng=rng), max_people=MAX_JUDGED, rng=rng) if dataset.n_interactions else None
     if split is None or split.people.size < 2:
-        return {"schema": 1, "judged": 0, "note": "too few people with five events to judge the model"}
+        return {"schema": 1, "judged": 0, "note": "too few people with five events to judge the model"}, {}
     judged = judge(algorithm, algorithm.fit(split.train, rng=np.random.default_rng(seed)), split)
     baseline = build("popularity", {"half_life_days": 0.0})
     plain = judge(baseline, baseline.fit(split.train, rng=rng), split)
-    return {
+    metrics = {
         "schema": 1,
         "judged": judged.quality.n,
         "split": "temporal" if split.is_temporal else "random",
         **_figures(judged),
         "popularity_ndcg": plain.quality.ndcg,
     }
+    return metrics, build_report(judged, plain, split, rng=rng)
 
 
 def _figures(judged: Judged) -> dict[str, float]:

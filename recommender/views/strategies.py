@@ -16,6 +16,7 @@ from recommender.errors import CannotPublish
 from recommender.forms.people import UserForm
 from recommender.models import ModelVersion
 from recommender.services.history import version_history
+from recommender.services.plots import plots_of
 from recommender.services.publishing import publish_model, roll_back
 from recommender.tasks import train_strategy
 from recommender.views.access import actor_of, strategy_or_404
@@ -29,7 +30,12 @@ def strategy_list(request: HttpRequest) -> HttpResponse:
     form = UserForm(request.GET or None, strategies=selectors.list_strategy_choices())
     if form.is_valid():
         return redirect(form.target())
-    context = {"rows": selectors.list_strategies(), "weights": selectors.list_event_weights(), "form": form}
+    context = {
+        "alarms": selectors.model_alarms(),
+        "rows": selectors.list_strategies(),
+        "weights": selectors.list_event_weights(),
+        "form": form,
+    }
     return render(request, "recommender/strategy_list.html", context)
 
 
@@ -60,6 +66,17 @@ def strategy_train(request: HttpRequest, slug: str) -> HttpResponse:
     transaction.on_commit(lambda: train_strategy.delay(strategy.slug))
     messages.success(request, _("Training of “%(name)s” will start in a moment.") % {"name": strategy.name})
     return redirect("recommender:strategy-detail", slug=slug)
+
+
+@login_required
+@permission_required("recommender.view_strategy", raise_exception=True)
+@require_GET
+def model_detail(request: HttpRequest, slug: str, model_id: int) -> HttpResponse:
+    """Show what a training learned from, and how good its lists are."""
+    strategy = strategy_or_404(slug)
+    model = get_object_or_404(ModelVersion.objects.select_related("strategy_version"), pk=model_id, strategy=strategy)
+    context = {"strategy": strategy, "model": model, "plots": plots_of(model=model)}
+    return render(request, "recommender/model_detail.html", context)
 
 
 @login_required

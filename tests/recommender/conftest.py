@@ -27,6 +27,7 @@ def _own_world(settings: Settings, tmp_path: Path) -> Iterator[None]:
     FakeInteractions.rows = []
     FakeInteractions.error = None
     FakeInteractions.calls = []
+    FakeInteractions.arms = []
     forget_snapshots()
     yield
     forget_snapshots()

@@ -38,20 +38,21 @@ class FakeInteractions:
     def recent_items(self, *, user_id: str, event_types: Sequence[str], limit: int) -> Sequence[RecentEvent]:
         """Newest first."""
         self._called("recent_items")
+        return self._recent(user_id, event_types, limit, None)
+
+    def _recent(
+        self, user_id: str, event_types: Sequence[str], limit: int, before: int | None
+    ) -> Sequence[RecentEvent]:
         rows = [row for row in self.rows if row[0] == user_id and row[2] in event_types]
-        rows.sort(key=lambda row: -row[3])
+        rows = sorted((row for row in rows if before is None or row[3] < before), key=lambda row: -row[3])
         return [RecentEvent(item_id=row[1], event_type=row[2], at=row[3], value=None) for row in rows[:limit]]
 
     def recent_items_many(
-        self, *, user_ids: Sequence[str], event_types: Sequence[str], limit: int
+        self, *, user_ids: Sequence[str], event_types: Sequence[str], limit: int, before: int | None = None
     ) -> dict[str, Sequence[RecentEvent]]:
         """One call."""
         self._called("recent_items_many")
-        one = type(self)
-        calls = list(FakeInteractions.calls)
-        found = {name: one().recent_items(user_id=name, event_types=event_types, limit=limit) for name in user_ids}
-        FakeInteractions.calls = calls
-        return found
+        return {name: self._recent(name, event_types, limit, before) for name in user_ids}
 
     def sample_users(self, *, limit: int) -> Sequence[str]:
         """The last ones."""

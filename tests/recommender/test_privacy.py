@@ -34,7 +34,7 @@ def test_export__one_person__everything_in_plain_values(trained_shop: None) -> N
     assert slate["strategy"] == "item-knn"
     assert slate["at"] == NOW_US
     assert len(slate["items"]) == 2
-    assert export(user_id="u1") == {"slates": []}
+    assert export(user_id="u1") == {"slates": [], "prepared_slates": []}
 
 
 def test_slates__by_person_and_by_id__found(trained_shop: None) -> None:
@@ -52,7 +52,7 @@ def test_fallback_rates__by_arm__share_of_slates(trained_shop: None) -> None:
     rates = fallback_rates(since=NOW_US, until=NOW_US + 1, by="arm")
     assert [(rate.label, rate.slates, rate.rate) for rate in rates] == [("control", 1, 1.0), ("treatment", 2, 0.5)]
     assert [(rate.people, rate.people_with_fallback) for rate in rates] == [(1, 1), (2, 1)]
-    nothing = FallbackRate("control", 0, 0, 0, 0)
+    nothing = FallbackRate("control", 0, 0, 0, 0, 0)
     assert nothing.rate is None
     assert nothing.people_rate is None
     assert fallback_rates(by="arm", held_by="spring") == []
@@ -60,10 +60,11 @@ def test_fallback_rates__by_arm__share_of_slates(trained_shop: None) -> None:
 
 def test_fallback_rate__three_standard_errors_apart__differs() -> None:
     """100 of 1,000 against 150 of 1,000: z = 3.38; against 140: z = 2.75."""
-    control = FallbackRate("control", 3_000, 300, 1_000, 100)
-    assert control.differs_from(FallbackRate("treatment", 3_000, 300, 1_000, 150))
-    assert not control.differs_from(FallbackRate("treatment", 3_000, 300, 1_000, 140))
-    assert not control.differs_from(FallbackRate("treatment", 0, 0, 0, 0))
+    control = FallbackRate("control", 3_000, 300, 1_000, 100, 100)
+    assert control.differs_from(FallbackRate("treatment", 3_000, 300, 1_000, 150, 150))
+    assert not control.differs_from(FallbackRate("treatment", 3_000, 300, 1_000, 140, 140))
+    assert not control.differs_from(FallbackRate("treatment", 3_000, 900, 1_000, 900, 100))  # by design, not failures
+    assert not control.differs_from(FallbackRate("treatment", 0, 0, 0, 0, 0))
 
 
 def test_words__reasons_and_fallbacks__never_a_bare_code() -> None:

@@ -212,10 +212,10 @@ def test_due__trained_less_than_its_interval_ago__not_due(shop: None) -> None:
     def due_strategies(*, at: datetime) -> list[str]:
         return [training.slug for training in due_trainings(at=at)]
 
-    assert due_strategies(at=NOW) == ["popularity", "item-knn", "user-knn", "content"]
+    assert due_strategies(at=NOW) == ["popularity", "trending", "item-knn", "user-knn", "content"]
     train(slug="item-knn", at=NOW)
     Strategy.objects.filter(slug="content").update(is_active=False)
-    assert due_strategies(at=later(hours=23)) == ["popularity", "user-knn"]
+    assert due_strategies(at=later(hours=23)) == ["popularity", "trending", "user-knn"]
     assert "item-knn" in due_strategies(at=later(hours=24))
     ModelVersion.objects.update(status=ModelStatus.FAILED, sha256="", path="")
     assert "item-knn" not in due_strategies(at=later(minutes=59))
@@ -235,8 +235,8 @@ def test_load_dataset__other_event_types_and_weights__left_out(shop: None) -> No
 def test_tasks__due__enqueues_each_by_slug(shop: None, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int]] = []
     monkeypatch.setattr(tasks.train_strategy, "delay", lambda *args: asked.append(args))
-    assert tasks.train_due_strategies() == 4
-    assert asked == [("popularity", 1), ("item-knn", 1), ("user-knn", 1), ("content", 1)]
+    assert tasks.train_due_strategies() == 5
+    assert asked == [("popularity", 1), ("trending", 1), ("item-knn", 1), ("user-knn", 1), ("content", 1)]
 
 
 def test_tasks__train__one_service_call_and_failures_recorded(shop: None) -> None:

@@ -49,6 +49,7 @@ ROWS: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
     ("recommender-api:roll-back", "POST"): ("recommender.train_strategy", STRATEGY),
     ("recommender-api:models", "GET"): ("recommender.view_strategy", STRATEGY),
     ("recommender-api:publish", "POST"): ("recommender.train_strategy", STRATEGY | {"model_id": "1"}),
+    ("recommender-api:recommendations", "POST"): ("recommender.view_strategy", {}),
     ("recommender-api:changes", "GET"): ("recommender.view_strategy", {}),
     ("marketing-api:segments", "GET"): ("marketing.view_segment", {}),
     ("marketing-api:segments", "POST"): ("marketing.add_segment", {}),

@@ -22,6 +22,7 @@ class Step(StrEnum):
     VISITS = gettext_noop("Opening the shop: 90 days of visits")
     SEGMENTS = gettext_noop("Finding the segments")
     CAMPAIGNS = gettext_noop("Running the campaigns")
+    SLATES = gettext_noop("Showing people their recommendations")
     RESULTS = gettext_noop("Reading the results")
     TRAINING = gettext_noop("Training the recommenders")
     REMOVAL = gettext_noop("Removing the demo world")

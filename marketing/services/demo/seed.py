@@ -137,7 +137,7 @@ def seed_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Re
     remove_demo_world()
     drawn = draw_world(seed=seed, profiles=profiles, at=at)
     plays = stage.trials(lift=lift)
-    meter.total = len(drawn.events) + profiles + len(STRATEGIES) * TRAINING_WEIGHT + len(plays) * 2 * REFRESH_WEIGHT
+    meter.total = len(drawn.events) + profiles + len(STRATEGIES) * TRAINING_WEIGHT + len(plays) * 3 * REFRESH_WEIGHT
     ensure_builtin_metrics()
     ensure_default_strategies(at=at)
     meter.begin(Step.STOCK)
@@ -220,6 +220,7 @@ def _play_season(
     units = [drawn.profile_ids[person] for person in exposed]
     campaigns: list[tuple[Trial, int, str]] = []
     arms: list[writer.Arms] = []
+    shown: list[dict[int, writer.Shown]] = []
     for trial in mine:
         meter.begin(Step.CAMPAIGNS)
         campaign = launch(
@@ -238,6 +239,17 @@ def _play_season(
             exposed_at=plan.first[exposed][is_logged],
             personalized=arms[-1].personalized[is_logged],
         )
+        meter.begin(Step.SLATES)
+        stage_of = writer.Stage(
+            experiment_key=campaign.experiment_key,
+            campaign=trial.slug,
+            strategies={arm.key: arm.strategy for arm in trial.arms},
+            units=units,
+            persons=exposed.tolist(),
+            exposed_at=plan.first[exposed],
+            arms=arms[-1],
+        )
+        shown.append(writer.store_slates(stage=stage_of, seed=f"demo{drawn.seed}"))
         meter.advance(REFRESH_WEIGHT)
     answers = world.answer(
         rng=drawn.answers_rng[season],
@@ -258,8 +270,9 @@ def _play_season(
             arm_of=dict(
                 zip(exposed.tolist(), np.where(one.personalized, stage.PERSONALIZED, stage.CONTROL), strict=True)
             ),
+            shown=slates,
         )
-        for (trial, _, key), one in zip(campaigns, arms, strict=True)
+        for (trial, _, key), one, slates in zip(campaigns, arms, shown, strict=True)
     ]
     _store(drawn, answers, prefix=f"demo{drawn.seed}-{season}", meter=meter, clicks=clicks)
     for trial, campaign_id, key in campaigns:

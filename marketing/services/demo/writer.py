@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -25,9 +25,11 @@ from marketing.services.ingestion import ingest
 from marketing.services.profiles import NewProfile, create_profiles, declare_trait
 from marketing.services.sources import ensure_source
 from recommender.services.catalogue import ItemRow, upsert_items
+from recommender.services.rehearsal import PastRequest, rehearse
 
 CHUNK: Final = 1_000
 """Rows of one transaction: about a tenth of a second, so that the pages stay quick on SQLite meanwhile."""
+SLATE_ITEMS: Final = 4  # places of a campaign's slot
 PEOPLE_CHUNK: Final = 300  # of people in one transaction, each with four consents
 CONSENT_TEXT: Final = "We would like to measure what helps you and show you what fits. You can change this at any time."
 NAMES: Final[Mapping[int, str]] = {
@@ -42,12 +44,21 @@ NAMES: Final[Mapping[int, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """The slate a person saw: (item, category) by place."""
+
+    recommendation_id: str
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Click:
     """What the clicks of one trial carry."""
 
     experiment_key: str
     campaign: str
     arm_of: Mapping[int, str]  # person → arm
+    shown: Mapping[int, Shown] = field(default_factory=dict)  # person → slate
 
 
 def store_catalogue(*, shop: Shop, at: datetime) -> None:
@@ -171,6 +182,39 @@ def store_exposures(
         raise RuntimeError(f"An exposure of the demo was refused: {result.rejected[0].reason}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One launched trial and the people who met it."""
+
+    experiment_key: str
+    campaign: str
+    strategies: Mapping[str, str]  # arm → strategy
+    units: Sequence[int]
+    persons: Sequence[int]
+    exposed_at: NDArray[np.int64]
+    arms: Arms
+
+
+def store_slates(*, stage: Stage, seed: str) -> dict[int, Shown]:
+    """Store what everybody in the experiment was shown when they were exposed; return it by person."""
+    shown: dict[int, Shown] = {}
+    for arm, strategy in stage.strategies.items():
+        chosen = np.flatnonzero(stage.arms.is_in & (stage.arms.personalized == (arm == PERSONALIZED)))
+        person_of = {str(stage.units[row]): int(stage.persons[row]) for row in chosen}
+        slates = rehearse(
+            requests=[PastRequest(str(stage.units[row]), int(stage.exposed_at[row])) for row in chosen],
+            k=SLATE_ITEMS,
+            strategy=strategy,
+            context={"campaign": stage.campaign, "arm": arm, "experiment": stage.experiment_key},
+            held_by=stage.experiment_key,
+            seed=seed,
+        )
+        for slate in slates:
+            items = tuple((item.item_id, item.category) for item in slate.items)
+            shown[person_of[slate.user_id]] = Shown(str(slate.recommendation_id), items)
+    return shown
+
+
 def _item(good: Good, at: datetime) -> ItemRow:
     return ItemRow(
         item_id=good.item_id,
@@ -243,9 +287,14 @@ def _properties(kind: int, *, good: Good | None, value: int, order: str) -> dict
 
 
 def _click(click: Click, *, person: int, position: int) -> dict[str, Any]:
-    return {
+    properties: dict[str, Any] = {
         "experiment": click.experiment_key,
         "campaign": click.campaign,
         "arm": click.arm_of[person],
         "position": position,
     }
+    slate = click.shown.get(person)
+    if slate is not None and position < len(slate.items):
+        item_id, category = slate.items[position]
+        properties |= {"recommendation_id": slate.recommendation_id, "product_id": item_id, "category": category}
+    return properties
