@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
+from experiments.facts.in_code import registered, source_table, with_sources
 from experiments.models import Arm, Experiment, Exposure, Phase, StaleUnit
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class DatabaseFacts:
         self.reference = reference
         self.using = using
         self._compiled: dict[Any, str] = {}
+        self._sources: dict[str, str] = {}  # the tables that stand for sources in code
 
     def exposures(self, *, experiment_key: str) -> ibis.Table:
         """Exposures of one experiment: `unit` (string), `arm`, `phase`, `first_at`."""
@@ -64,6 +66,12 @@ class DatabaseFacts:
         """Whether `services.dirty` is told of every change of this experiment's units."""
         return True
 
+    def in_code(self, event_types: Sequence[str]) -> list[tuple[str, ibis.Table]]:
+        """The event types that are sources in code, each with its table of `unit` (text), `at` and `value`."""
+        found = [(name, source_table(name)) for name in registered(event_types)]
+        self._sources |= {table.get_name(): name for name, table in found}
+        return found
+
     def stale_units(self, *, state_id: int, last: int) -> ibis.Table:
         """The units of an experiment's state that are stale, up to that row: `unit` (string)."""
         import ibis
@@ -92,7 +100,8 @@ class DatabaseFacts:
         schema = expression.schema().to_pyarrow()
         batches: list[pa.RecordBatch] = []
         with connections[self.using].chunked_cursor() as cursor:
-            cursor.execute(self.compile(expression))  # no parameters: a % in the SQL stays as it is
+            sql, params = with_sources(self.compile(expression), self._sources, using=self.using)
+            cursor.execute(sql, params or None)  # without parameters, a % in the SQL stays as it is
             while rows := cursor.fetchmany(CHUNK_ROWS):
                 columns = [
                     column_array(values, kind)

@@ -27,6 +27,7 @@ from experiments.facts.expressions import (
     multi_arm_pairs,
     unit_totals,
 )
+from experiments.facts.in_code import registered
 from experiments.models import Experiment, FactsState, StaleUnit
 from experiments.ports import Facts
 from experiments.services.dirty import spread_marks, state_folder
@@ -97,7 +98,10 @@ def update_totals(
     One process at a time per experiment (the refresh holds a lock). Facts outside Django's database, which are not
     told what changes, are computed in full.
     """
-    if not isinstance(facts, DatabaseFacts) or not facts.hears_of_news(experiment_key=experiment.key):
+    read = [name for metric in metrics for name in metric.definition.read_types]
+    # Nobody marks the units whose rows in a shop's own tables change.
+    is_told = not registered(read)
+    if not is_told or not isinstance(facts, DatabaseFacts) or not facts.hears_of_news(experiment_key=experiment.key):
         return load_totals(facts=facts, experiment=experiment, metrics=metrics, arms=arms, phases=phases, until=until)
     plan = _Plan(facts, experiment.key, metrics, until)
     # The state is there before anything is read, so that no mark of what is missed can get lost.

@@ -8,13 +8,14 @@ memory bounded.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connections
 
-from experiments.services.facts import EXPOSURE_TABLE, column_array
+from experiments.services.facts import EXPOSURE_TABLE, column_array, with_sources
 from marketing.models import Event, EventType, Identity
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ IDENTITY: Final = Identity._meta.db_table
 
 
 def execute_with_archive(
-    expression: ibis.Table, *, using: str, experiment_key: str, since: int, paths: Sequence[Path]
+    expression: ibis.Table,
+    *,
+    using: str,
+    experiment_key: str,
+    since: int,
+    paths: Sequence[Path],
+    sources: Mapping[str, str],
 ) -> pa.Table:
     """The rows of an expression over the tables of the database and the events in these files."""
     import duckdb
@@ -43,11 +50,11 @@ def execute_with_archive(
         connection.execute("SET threads TO 2")
         for name, schema in tables.items():
             where, params = _restriction(name, experiment_key=experiment_key, since=since)
-            _copy(connection, name, schema, where, params, using=using)
+            _copy(connection, name, schema, _Rows(where, params, sources), using=using)
         if EVENT in tables:
             if IDENTITY not in tables:
                 columns = ibis.schema({"id": "int64", "profile_id": "int64"})
-                _copy(connection, IDENTITY, columns, "", (), using=using)
+                _copy(connection, IDENTITY, columns, _Rows("", (), {}), using=using)
             names = ", ".join(
                 _quoted(name) if name == "profile_id" else f"e.{_quoted(name)}" for name in tables[EVENT].names
             )
@@ -58,6 +65,15 @@ def execute_with_archive(
             )
         rows = connection.execute(sql).fetch_arrow_table()
     return rows.cast(expression.schema().to_pyarrow())
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Which rows of a table are needed; the table may be a source in code."""
+
+    where: str
+    params: tuple[Any, ...]
+    sources: Mapping[str, str]
 
 
 def _restriction(name: str, *, experiment_key: str, since: int) -> tuple[str, tuple[Any, ...]]:
@@ -74,8 +90,7 @@ def _copy(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     schema: ibis.Schema,
-    where: str,
-    params: tuple[Any, ...],
+    rows: _Rows,
     *,
     using: str,
 ) -> None:
@@ -90,9 +105,11 @@ def _copy(
     declared = ", ".join(f"{_quoted(column)} {kind}" for column, kind in types.items())
     connection.execute(f"CREATE TABLE {name} ({declared})")
     arrow = pa.schema([(column, pa.int64() if kind == "BIGINT" else pa.string()) for column, kind in types.items()])
-    for rows in _chunks(f"SELECT {', '.join(map(_quoted, types))} FROM {name}{where}", params, using=using):  # noqa: S608 - names
+    sql = f"SELECT {', '.join(map(_quoted, types))} FROM {_quoted(name)}{rows.where}"  # noqa: S608 - names
+    sql, of_sources = with_sources(sql, rows.sources, using=using)
+    for values in _chunks(sql, (*of_sources, *rows.params), using=using):
         columns = [
-            column_array(values, kind) for values, kind in zip(zip(*rows, strict=True), arrow.types, strict=True)
+            column_array(column, kind) for column, kind in zip(zip(*values, strict=True), arrow.types, strict=True)
         ]
         chunk = pa.Table.from_arrays(columns, schema=arrow)  # DuckDB finds it by its name
         connection.execute(f"INSERT INTO {name} SELECT * FROM chunk")  # noqa: S608 - names
@@ -105,6 +122,6 @@ def _quoted(name: str) -> str:
 
 def _chunks(sql: str, params: tuple[Any, ...], *, using: str) -> Iterator[list[tuple[Any, ...]]]:
     with connections[using].chunked_cursor() as cursor:
-        cursor.execute(sql, params)
+        cursor.execute(sql, params or None)
         while rows := cursor.fetchmany(CHUNK):
             yield rows

@@ -80,7 +80,12 @@ class EventFacts(DatabaseFacts):
         from marketing.facts.archived import execute_with_archive
 
         return execute_with_archive(
-            expression, using=self.using, experiment_key=self._key, since=self._since, paths=paths
+            expression,
+            using=self.using,
+            experiment_key=self._key,
+            since=self._since,
+            paths=paths,
+            sources=self._sources,
         )
 
     def stale_units(self, *, state_id: int, last: int) -> ibis.Table:
@@ -149,6 +154,11 @@ class EventFacts(DatabaseFacts):
         plain = {pk: name for pk, name in names.items() if pk not in refunds}
         read = _Columns(properties=properties, numbers=numbers, has_moment=bool(refunds))
         rows = read.select(event.filter(event.type_id.isin(list(plain) or [0])), event.at, plain)
+        for name, table in self.in_code(event_types):
+            owned = _of_customers(table)
+            if units is not None:
+                owned = owned.filter(owned.unit.isin(units.unit))
+            rows = rows.union(read.in_code(owned, name))
         if not refunds:
             return rows
         order_type = EventType.objects.using(self.using).filter(name=ORDER).values_list("pk", flat=True).first()
@@ -160,6 +170,18 @@ class EventFacts(DatabaseFacts):
         dated = refund.left_join(placed, (refund.profile_id == placed.owner) & (refund.order_id == placed.number))
         window_at = ibis.coalesce(dated.placed_at, dated.at)
         return rows.union(read.select(dated, window_at, dict.fromkeys(refunds, REFUND)))
+
+
+def _of_customers(table: ibis.Table) -> ibis.Table:
+    """A source in code under the profiles of its units, which are the shop's user ids."""
+    import ibis
+
+    columns = {"kind": "string", "value": "string", "profile_id": "int64"}
+    identity = ibis.table(columns, name=Identity._meta.db_table)
+    user = identity.filter(identity.kind == IdentityKind.USER_ID.value)
+    user = user.select(user_id=user.value, profile_id=user.profile_id)
+    owned = table.inner_join(user, table.unit == user.user_id)
+    return owned.select(unit=owned.profile_id, at=owned.at, value=owned.value)
 
 
 def _event_table() -> ibis.Table:
@@ -196,6 +218,17 @@ class _Columns:
         if self.has_moment:
             columns["happened_at"] = table.at
         return table.select(unit=table.profile_id, type=kind, at=at, value=table.value, **columns)
+
+    def in_code(self, table: ibis.Table, name: str) -> ibis.Table:
+        """The rows of a source in code, in the same columns; it has no properties."""
+        import ibis
+
+        columns: dict[str, Any] = {f"property_{text}": ibis.null("string") for text in self.properties}
+        columns |= {f"number_{number}": ibis.null("int64") for number in self.numbers}
+        if self.has_moment:
+            columns["happened_at"] = table.at
+        kind = ibis.literal(name)
+        return table.select(unit=table.unit, type=kind, at=table.at, value=table.value, **columns)
 
 
 def _text(table: ibis.Table, name: str) -> Any:
