@@ -28,6 +28,7 @@ from recommender.algorithms.recent import RecentlyViewed
 from recommender.algorithms.sequence import NextInSequence
 from recommender.algorithms.session_knn import SessionKNN
 from recommender.algorithms.social import FriendsLike, PeopleYouMayKnow
+from recommender.algorithms.towers import TwoTower
 from recommender.algorithms.user_knn import UserKNN
 from recommender.errors import InvalidStrategy, UnknownAlgorithm
 
@@ -49,6 +50,7 @@ BUILT_IN: tuple[type[Algorithm], ...] = (
     FeatureAls,
     Bpr,
     NextChoice,
+    TwoTower,
     NextInSequence,
     SessionKNN,
     PeopleYouMayKnow,

@@ -1,10 +1,10 @@
 """Hybrids: several algorithms as one, by weights, by ranks, one after the other, or one of them by length of history.
 
 `method`: `weighted`, `reciprocal-rank`, `cascade` or `switching` (`mixing.py`; Burke 2002, "Hybrid recommender
-systems"). Switching follows the warm-up curve: each member serves from `from.<member>` events on (popularity from 0, item-kNN from
-the first, EASE or ALS from some twenty). With `prior` > 0 short histories are drawn towards popularity: its weight is
-prior / (prior + events). Weights and the members' parameters are chosen on validation data (`services.selection`), or
-learned (`learned.py`), not by hand.
+systems"). Switching follows the warm-up curve: each member serves from `from.<member>` events on (popularity from 0,
+item-kNN from the first, EASE or ALS from some twenty). With `prior` > 0 short histories are drawn towards popularity:
+its weight is prior / (prior + events). Weights and the members' parameters are chosen on validation data
+(`services.selection`), or learned (`learned.py`), not by hand.
 """
 
 from __future__ import annotations
