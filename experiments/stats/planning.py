@@ -92,8 +92,8 @@ def fit_uniques(cumulative: ArrayLike) -> UniquesForecast | None:
     (0.5, 7483)
     """
     observed = np.asarray(cumulative, dtype=np.float64)
-    if observed.ndim != 1 or np.any(np.diff(observed, prepend=0.0) < 0):
-        raise ValueError("cumulative must be a vector that never falls")
+    if observed.ndim != 1 or not np.all(np.diff(observed, prepend=0.0) >= 0) or not np.isfinite(observed).all():
+        raise ValueError("cumulative must be a vector of finite numbers that never falls")
     if observed.size < SHORTEST_HISTORY or observed[-1] == 0:
         return None
     days = np.arange(1, observed.size + 1)
@@ -126,6 +126,8 @@ def duration(
     >>> duration(3_000, steady_uniques(200), window_days=7)
     Duration(days=28, accrual_days=15, problem=None)
     """
+    if not (0 <= units < math.inf and window_days >= 0):
+        raise ValueError(f"units and window_days must be 0 or more, got {units} and {window_days}")
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage must be inside (0, 1], got {coverage}")
     if forecast is None:
@@ -179,7 +181,7 @@ def remaining(
     from scipy import optimize
 
     plan = design or Design()
-    if target_effect == 0 or not standard_error > 0 or not prior_sd > 0:
+    if not (abs(target_effect) > 0 and standard_error > 0 and prior_sd > 0):
         raise ValueError(
             "target_effect must not be 0, standard_error and prior_sd must be positive, "
             f"got {target_effect}, {standard_error}, {prior_sd}"

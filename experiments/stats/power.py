@@ -1,6 +1,6 @@
 """Planning arithmetic: power, sample size and detectable effect for two arms out of several.
 
-Everything here uses the normal law of the estimate (the t versions are at the end). A *design* says
+Everything here uses the normal law of the estimate (`standardized` has the t test's and Cohen's h). A *design* says
 how the verdict will be reached; the arithmetic then inverts
 
     power = P(reject) = 1 − Φ(c − e/se) [+ Φ(−c − e/se) for two sides]
@@ -63,6 +63,8 @@ class Design:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1 or not 0 < self.power < 1:
             raise ValueError(f"alpha and power must be inside (0, 1), got {self.alpha} and {self.power}")
+        if self.power <= self.alpha:
+            raise ValueError(f"power must exceed alpha, got {self.power} and {self.alpha}")
         if len(self.weights) < 2 or min(self.weights) <= 0:
             raise ValueError(f"weights must hold two positive numbers or more, got {self.weights}")
         if self.comparisons < 1:
@@ -182,7 +184,8 @@ def sample_size(baseline: Baseline, mde: float, *, design: Design | None = None)
     """Units for finding a relative effect `mde` with the design's power.
 
     n = (c + z_power)² × (v_C / w_C + v_T / w_T) / effect², each arm rounded up; on the log-ratio
-    scale the effect is ln(1 + mde) and the variances are relative. Raises `ValueError` for mde = 0.
+    scale the effect is ln(1 + mde) and the variances are relative. Raises `ValueError` for mde = 0 and for a
+    mean that is not positive on the log-ratio scale.
 
     Source: Chow, Shao & Wang, "Sample Size Calculations in Clinical Research" (2nd ed.), 3.2 and 4.2.
 
@@ -195,7 +198,7 @@ def sample_size(baseline: Baseline, mde: float, *, design: Design | None = None)
         raise ValueError("mde must not be 0: no sample size finds nothing")
     if not baseline.smallest_lift < mde < baseline.largest_lift:
         return SampleSize(None, None, None, None, PlanProblem.OUTSIDE_RATE_RANGE)
-    if _wrong_side(plan.alternative, increase=mde > 0):
+    if is_wrong_side(plan.alternative, increase=mde > 0):
         return SampleSize(None, None, None, None, PlanProblem.NOT_DETECTABLE)
     effect, variances = _signal(baseline, mde, plan)
     return sample_size_for(effect, *variances, design=plan)
@@ -206,10 +209,20 @@ def sample_size_for(
 ) -> SampleSize:
     """Units for an absolute effect (on the design's scale) and given variances per unit.
 
+    NOT_DETECTABLE on the other side of a one-sided alternative. Raises `ValueError` for no effect or
+    negative variances.
+
     >>> sample_size_for(0.3, 137.0, 137.0).exact_total.__round__()
     47791
     """
     plan = design or Design()
+    if not (abs(effect) > 0 and variance_control >= 0 and variance_treatment >= 0):
+        raise ValueError(
+            "effect must not be 0 and variances must be 0 or more, "
+            f"got {effect}, {variance_control}, {variance_treatment}"
+        )
+    if is_wrong_side(plan.alternative, increase=effect > 0):
+        return SampleSize(None, None, None, None, PlanProblem.NOT_DETECTABLE)
     control, treatment = plan.shares
     reach = plan.critical + float(special.ndtri(plan.power))
     total = reach**2 * (variance_control / control + variance_treatment / treatment) / effect**2
@@ -222,12 +235,16 @@ def sample_size_for(
 def planned_power(baseline: Baseline, mde: float, n_total: float, *, design: Design | None = None) -> float:
     """Power at a relative effect with `n_total` units over all arms.
 
+    Raises `ValueError` for a total not positive or an effect that the metric cannot have.
+
     >>> round(planned_power(proportion_baseline(0.1), 0.1, 29_496.09), 4)
     0.8
     """
     plan = design or Design()
     if not n_total > 0:
         raise ValueError(f"n_total must be positive, got {n_total}")
+    if not baseline.smallest_lift < mde < baseline.largest_lift:
+        raise ValueError(f"mde must lie between {baseline.smallest_lift} and {baseline.largest_lift:g}, got {mde}")
     effect, (variance_control, variance_treatment) = _signal(baseline, mde, plan)
     control, treatment = plan.shares
     error = math.sqrt((variance_control / control + variance_treatment / treatment) / n_total)
@@ -247,7 +264,7 @@ def detectable_effect(
     plan = design or Design()
     furthest = baseline.largest_lift if increase else baseline.smallest_lift
     sign = 1.0 if increase else -1.0
-    if _wrong_side(plan.alternative, increase=increase):
+    if is_wrong_side(plan.alternative, increase=increase):
         return Detectable(None, None, PlanProblem.NOT_DETECTABLE)
     limit = abs(furthest) * (1 - 1e-12)
 
@@ -294,6 +311,10 @@ def linear_delta_power(
     0.973446
     """
     plan = design or Design()
+    if mean == 0 or not (variance > 0 and n_per_arm > 0):
+        raise ValueError(
+            f"mean must not be 0, variance and n_per_arm must be positive, got {mean}, {variance}, {n_per_arm}"
+        )
     error = width * math.sqrt(variance / (n_per_arm * mean**2) * (1 + (1 + lift) ** 2))
     return float(power_of(lift, error, design=plan))
 
@@ -307,6 +328,10 @@ def linear_delta_mde(
     0.021492
     """
     plan = design or Design()
+    if mean == 0 or not (variance > 0 and n_per_arm > 0):
+        raise ValueError(
+            f"mean must not be 0, variance and n_per_arm must be positive, got {mean}, {variance}, {n_per_arm}"
+        )
     reach = width * (plan.critical + float(special.ndtri(plan.power)))
     noise = reach**2 * variance / (n_per_arm * mean**2)
     if noise >= 1:
@@ -316,67 +341,12 @@ def linear_delta_mde(
     return Detectable(lift, lift * abs(mean))
 
 
-def arcsine_sample_size(rate_control: float, rate_treatment: float, *, design: Design | None = None) -> float:
-    """Units per equal arm by Cohen's h, the arcsine difference of two rates.
+def is_wrong_side(alternative: Alternative, *, increase: bool) -> bool:
+    """Whether an effect of this sign can never be found by a one-sided test.
 
-    Source: Cohen, "Statistical Power Analysis" (2nd ed.), chapter 6.
-
-    >>> round(arcsine_sample_size(0.1, 0.11))
-    14744
+    >>> is_wrong_side(Alternative.GREATER, increase=False)
+    True
     """
-    from scipy import optimize
-
-    plan = design or Design()
-    h = 2 * (math.asin(math.sqrt(rate_treatment)) - math.asin(math.sqrt(rate_control)))
-    guess = 2 * ((plan.critical + float(special.ndtri(plan.power))) / h) ** 2
-
-    def missing(n: float) -> float:
-        return float(power_of(h, math.sqrt(2 / n), design=plan)) - plan.power
-
-    return float(optimize.brentq(missing, guess / 4, guess * 1.01, xtol=1e-9, rtol=1e-14))
-
-
-def t_power(d: float, n_control: float, n_treatment: float, *, design: Design | None = None) -> float:
-    """Power of the pooled t test at a standardized effect `d` (non-central t).
-
-    Source: Cohen, "Statistical Power Analysis", chapter 2.
-
-    >>> round(t_power(0.1, 1_000, 1_000), 6)
-    0.608367
-    """
-    plan = design or Design()
-    df = n_control + n_treatment - 2
-    shift = d * math.sqrt(n_control * n_treatment / (n_control + n_treatment))
-    if plan.alternative is Alternative.TWO_SIDED:
-        critical = float(-special.stdtrit(df, plan.level / 2))
-        return float(1 - special.nctdtr(df, shift, critical) + special.nctdtr(df, shift, -critical))
-    signed = shift if plan.alternative is Alternative.GREATER else -shift
-    return float(1 - special.nctdtr(df, signed, -special.stdtrit(df, plan.level)))
-
-
-def t_sample_size(d: float, *, ratio: float = 1.0, design: Design | None = None) -> float:
-    """Units in the control arm (not rounded) for a standardized effect; treatment = ratio × control.
-
-    The bracket starts at the size that the normal law asks for, so uneven arms have an answer too.
-
-    >>> round(t_sample_size(0.1), 6)
-    1570.733043
-    """
-    from scipy import optimize
-
-    plan = design or Design()
-    normal = (plan.critical + float(special.ndtri(plan.power))) ** 2 * (1 + 1 / ratio) / d**2
-    smallest = max(2.0 / min(ratio, 1.0), 0.5 * normal)
-
-    def missing(n: float) -> float:
-        return t_power(d, n, n * ratio, design=plan) - plan.power
-
-    if missing(smallest) >= 0:
-        return smallest
-    return float(optimize.brentq(missing, smallest, 2 * normal + 50 * (1 + 1 / ratio), xtol=1e-9, rtol=1e-14))
-
-
-def _wrong_side(alternative: Alternative, *, increase: bool) -> bool:
     return alternative is (Alternative.LESS if increase else Alternative.GREATER)
 
 
@@ -385,5 +355,7 @@ def _signal(baseline: Baseline, mde: float, plan: Design) -> tuple[float, tuple[
     control, treatment = baseline.variance(0.0), baseline.variance(mde)
     if plan.scale is Scale.ABSOLUTE:
         return mde * abs(baseline.mean), (control, treatment)
+    if not baseline.mean > 0:
+        raise ValueError(f"the log ratio needs a positive mean, got {baseline.mean}")
     other = baseline.mean * (1 + mde)
     return math.log1p(mde), (control / baseline.mean**2, treatment / other**2)

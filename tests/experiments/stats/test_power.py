@@ -13,7 +13,6 @@ from experiments.stats.power import (
     Baseline,
     Design,
     PlanProblem,
-    arcsine_sample_size,
     detectable_effect,
     guardrail_power,
     linear_delta_mde,
@@ -23,11 +22,10 @@ from experiments.stats.power import (
     proportion_baseline,
     sample_size,
     sample_size_for,
-    t_power,
-    t_sample_size,
 )
 from experiments.stats.results import Alternative
 from experiments.stats.sequential import Scale, confidence_sequence
+from experiments.stats.standardized import arcsine_sample_size, t_power, t_sample_size
 
 
 @settings(deadline=None)

@@ -9,18 +9,16 @@ from scipy import optimize
 
 from experiments.stats.power import (
     Design,
-    arcsine_sample_size,
     guardrail_power,
     linear_delta_mde,
     linear_delta_power,
     proportion_baseline,
     sample_size,
     sample_size_for,
-    t_power,
-    t_sample_size,
 )
 from experiments.stats.results import Alternative
 from experiments.stats.sequential import width_ratio
+from experiments.stats.standardized import arcsine_sample_size, t_power, t_sample_size
 from tests.experiments.stats.cases import cases_of, number
 
 
