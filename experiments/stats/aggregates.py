@@ -376,7 +376,7 @@ def aggregate(
     there is one cell (batch shape ()). `shift` is one number or one per column. `frequencies` counts
     identical units; `weights` are reliability weights that do not depend on the outcome (for
     weights that do, make the ratio of w·y over w, whose delta method is right). Raises ValueError
-    for unequal lengths, numbers that are not finite and groups out of range.
+    for unequal lengths, numbers not finite or too large to be squared, and groups out of range.
 
     >>> cells = aggregate({"y": [1.0, 2.0, 6.0], "x": [0.0, 1.0, 1.0]}, groups=[0, 1, 1])
     >>> cells.mean("y").tolist(), cells.count.tolist()
@@ -389,9 +389,12 @@ def aggregate(
     shifts = np.broadcast_to(np.asarray(shift, dtype=np.float64), (len(columns),))
     cells = order_by_cell(groups, n, n_groups)
     frequency = check_weights(frequencies, n, "frequencies")
-    totals, sums, products = sum_cells(columns, shifts, cells, frequency, check_weights(weights, n, "weights"))
+    with np.errstate(over="ignore", invalid="ignore"):
+        totals, sums, products = sum_cells(columns, shifts, cells, frequency, check_weights(weights, n, "weights"))
     if not np.isfinite(sums).all():
         raise ValueError("values must be finite: exclude or fill what is missing before aggregating")
+    if not np.isfinite(products).all():
+        raise ValueError("values are too large: their squares overflow, choose a smaller unit")
     one_cell = groups is None
     count, weight_sum, squares = totals.T
     return Aggregates(

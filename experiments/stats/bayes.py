@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from experiments.stats.beta import Beta, Difference, overlap
+from experiments.stats.estimates import check_alpha
 from experiments.stats.quadrature import panels
 from experiments.stats.results import FloatArray, Interval, IntervalKind, Reason, ReasonArray, first_reason
 
@@ -73,6 +74,7 @@ def normal_posterior(
     >>> round(float(told.chance_to_win), 12), round(float(told.mean), 12)
     (0.944554265564, 0.053236430673)
     """
+    check_alpha(level, "level")
     belief = prior or NormalPrior()
     change, error, scale = np.broadcast_arrays(
         np.asarray(effect, dtype=np.float64),
@@ -133,6 +135,7 @@ def beta_posterior(
     >>> round(float(told.chance_to_win), 10)
     0.968049078
     """
+    check_alpha(level, "level")
     if not (prior[0] > 0 and prior[1] > 0):
         raise ValueError(f"a Beta prior needs two positive numbers, got {prior}")
     hits_c, units_c, hits_t, units_t = np.broadcast_arrays(
@@ -179,7 +182,7 @@ def chance_to_be_best(means: ArrayLike, sds: ArrayLike, *, increase_is_good: boo
     if not increase_is_good:
         mean = -mean
     ends = mean[..., None] + sd[..., None] * np.array(PANEL_ENDS)
-    x, weight = panels(np.sort(ends.reshape(*mean.shape[:-1], -1), axis=-1))
+    x, weight = panels(np.sort(ends.reshape(*mean.shape[:-1], mean.shape[-1] * len(PANEL_ENDS)), axis=-1))
     z = (x[..., None, :] - mean[..., :, None]) / sd[..., :, None]
     log_below = special.log_ndtr(z)
     # Density of arm i times P(every other arm < x), in logs: the far tails underflow quietly to 0.

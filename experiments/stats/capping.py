@@ -66,6 +66,8 @@ def percentile_cap(
     pool = np.asarray(values, dtype=np.float64).ravel()
     if ignore_zeros:
         pool = pool[pool != 0]
+    if np.isnan(pool).any():
+        raise ValueError("values must not be NaN: exclude or fill what is missing before capping")
     if not pool.size:
         raise ValueError("percentiles need at least one value")
     bounds = [None if q is None else _percentile(pool, q) for q in (lower, upper)]

@@ -93,7 +93,7 @@ def compare_rates(
 
     Given the total, treatment's events are binomial with probability ρE_T / (E_C + ρE_T), ρ the
     rate ratio. The two-sided p doubles the smaller one-sided mid-p (central). Raises ValueError for
-    negative events or exposure not positive; no event at all gives TOO_FEW_EVENTS.
+    negative events or exposure not positive and finite; no event at all gives TOO_FEW_EVENTS.
 
     >>> result = compare_rates(10, 1000.0, 25, 1000.0)
     >>> float(result.lift), round(float(result.p_value), 6)
@@ -105,8 +105,8 @@ def compare_rates(
     x_c, e_c, x_t, e_t = np.broadcast_arrays(
         *(np.asarray(a, np.float64) for a in (events_control, exposure_control, events_treatment, exposure_treatment))
     )
-    if (x_c < 0).any() or (x_t < 0).any() or (e_c <= 0).any() or (e_t <= 0).any():
-        raise ValueError("events must not be negative and exposure must be positive")
+    if (x_c < 0).any() or (x_t < 0).any() or not ((e_c > 0) & (e_t > 0) & np.isfinite(e_c + e_t)).all():
+        raise ValueError("events must not be negative and exposure must be positive and finite")
     share = e_t / (e_c + e_t)
     p_value = _mid_p(x_t, x_c + x_t, share, alternative)
     tail = alpha / 2 if alternative == Alternative.TWO_SIDED else alpha
@@ -118,7 +118,15 @@ def compare_rates(
         lift = (x_t / e_t) / (x_c / e_c) - 1
         lower, upper = low / (1 - low) * e_c / e_t - 1, high / (1 - high) * e_c / e_t - 1
     empty = x_c + x_t == 0
-    reasons = first_reason([(empty, Reason.TOO_FEW_EVENTS), (x_c == 0, Reason.NO_CONTROL_VALUE)], x_t.shape)
+    reasons = first_reason(
+        [
+            (~np.isfinite(x_c + x_t), Reason.NOT_FINITE),
+            (empty, Reason.TOO_FEW_EVENTS),
+            (x_c == 0, Reason.NO_CONTROL_VALUE),
+        ],
+        x_t.shape,
+    )
+    undefined = (reasons != 0) & (reasons != Reason.NO_CONTROL_VALUE)
     if alternative == Alternative.GREATER:
         upper = np.full(upper.shape, np.inf)
     elif alternative == Alternative.LESS:
@@ -126,9 +134,12 @@ def compare_rates(
     return RateComparison(
         lift=np.where(reasons == 0, lift, np.nan),
         lift_ci=Interval(
-            np.where(empty, np.nan, lower), np.where(empty, np.nan, upper), 1 - alpha, method="conditional mid-p"
+            np.where(undefined, np.nan, lower),
+            np.where(undefined, np.nan, upper),
+            1 - alpha,
+            method="conditional mid-p",
         ),
-        p_value=np.where(empty, np.nan, p_value),
+        p_value=np.where(undefined, np.nan, p_value),
         reasons=reasons,
     )
 

@@ -23,7 +23,7 @@ from experiments.stats.aggregates import Aggregates, Column
 from experiments.stats.estimates import Estimate, LiftMethod, compare, significance
 from experiments.stats.linear import Linear, Term, covariance_of, covariances, is_ratio, linearize, solve, variance_of
 from experiments.stats.mean import compare_means, enough_units
-from experiments.stats.results import Alternative, Comparison, FloatArray, Reason
+from experiments.stats.results import Alternative, Comparison, FloatArray, Reason, first_reason
 
 
 class Theta(StrEnum):
@@ -204,7 +204,7 @@ def _adjusted(
         if ddof == 0:
             variance = variance * ((n - 1) / n)
     few = enough_units(cells)
-    zero = (few == 0) & np.isnan(y.deviation)
+    zero = (few == 0) & np.isnan(y.deviation) & np.isfinite(cells.sums).all(axis=-1)
     reasons = np.where(zero, np.int8(Reason.ZERO_DENOMINATOR), few)
     return Estimate(deviation, variance, n - 1, origin=y.origin, reasons=reasons)
 
@@ -240,7 +240,9 @@ def _unadjusted_lift(
     defined = (base > 0) & (adjusted.reasons == 0)
     lift, ratio_error = np.where(base > 0, lift, np.nan), np.where(defined, ratio_error, np.nan)
     test = significance(lift, ratio_error, adjusted.df, alpha=alpha, alternative=alternative, method="linear")
-    reasons = np.where(base > 0, adjusted.reasons, np.int8(Reason.NON_POSITIVE_MEAN)).astype(np.int8)
+    reasons = first_reason(
+        [(adjusted.reasons != 0, adjusted.reasons), (~(base > 0), Reason.NON_POSITIVE_MEAN)], lift.shape
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         log_error = ratio_error / (1 + lift)
     return replace(

@@ -143,8 +143,8 @@ def compare(
     )
 
 
-def check_alpha(alpha: float) -> None:
-    """Raise ValueError unless alpha lies in (0, 1).
+def check_alpha(alpha: float, name: str = "alpha") -> None:
+    """Raise ValueError unless alpha (or a level, a power by `name`) lies in (0, 1).
 
     >>> check_alpha(1.0)
     Traceback (most recent call last):
@@ -152,7 +152,7 @@ def check_alpha(alpha: float) -> None:
     ValueError: alpha must be in (0, 1), got 1.0
     """
     if not 0 < alpha < 1:
-        raise ValueError(f"alpha must be in (0, 1), got {alpha}")
+        raise ValueError(f"{name} must be in (0, 1), got {alpha}")
 
 
 def welch_df(control: Estimate, treatment: Estimate) -> FloatArray:
@@ -163,9 +163,10 @@ def welch_df(control: Estimate, treatment: Estimate) -> FloatArray:
     >>> float(welch_df(estimate(1.0, 1.0, 9), estimate(1.0, 1.0, 9)))
     18.0
     """
-    a, b = control.variance, treatment.variance
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.square(a + b) / (a * a / control.df + b * b / treatment.df))
+        # by shares of the variance, whose squares neither overflow nor vanish in any unit
+        share = control.variance / (control.variance + treatment.variance)
+        return np.asarray(1 / (share * share / control.df + (1 - share) * (1 - share) / treatment.df))
 
 
 def critical_value(df: ArrayLike, alpha: float, alternative: Alternative = Alternative.TWO_SIDED) -> FloatArray:
@@ -310,6 +311,7 @@ def _absolute(control: Estimate, treatment: Estimate, covariance: ArrayLike, df:
             (treatment.reasons != 0, treatment.reasons),
             (~np.isfinite(effect + error), Reason.NOT_FINITE),
             (error == 0, Reason.NO_VARIANCE),
+            (~(df_ > 0), Reason.TOO_FEW_UNITS),
         ],
         effect.shape,
     )
@@ -336,8 +338,8 @@ def _relative(
     c = np.where(positive, absolute.control, np.nan)
     t = np.where(positive, absolute.treatment, np.nan)
     if log_ratio_variance is None:
-        log_variance = control.variance / (c * c) + treatment.variance / (t * t)
-        log_variance = log_variance - 2 * cov / (c * t)
+        log_variance = control.variance / c / c + treatment.variance / t / t
+        log_variance = log_variance - 2 * cov / c / t
     else:
         log_variance = np.where(positive, log_ratio_variance, np.nan)
     lift = absolute.effect / c

@@ -112,7 +112,8 @@ def compare_exact(
     'boschloo'
     """
     counts = Counts.of(successes_control, n_control, successes_treatment, n_treatment)
-    occupied = (counts.n_control > 0) & (counts.n_treatment > 0)
+    finite = np.isfinite(counts.successes_control + counts.n_control + counts.successes_treatment + counts.n_treatment)
+    occupied = (counts.n_control > 0) & (counts.n_treatment > 0) & finite
     p_value = np.full(counts.n_control.shape, np.nan)
     for index in np.ndindex(p_value.shape):
         if occupied[index]:
@@ -128,11 +129,10 @@ def compare_exact(
     difference = miettinen_nurminen(counts, alpha=alpha, alternative=alternative).interval
     ratio = miettinen_nurminen_ratio(counts, alpha=alpha, alternative=alternative).interval
     lifted = np.isfinite(wald.lift)
-    known = np.where(occupied, np.int8(0), np.int8(Reason.TOO_FEW_UNITS))
+    unknown = np.where(finite, np.int8(Reason.TOO_FEW_UNITS), np.int8(Reason.NOT_FINITE))
+    known = np.where(occupied, np.int8(0), unknown)
     no_lift = np.where(lifted, np.int8(0), np.int8(Reason.NON_POSITIVE_MEAN))
-    methods = {
-        exact_method(int(c), int(t)) for c, t in zip(counts.n_control.flat, counts.n_treatment.flat, strict=True)
-    }
+    methods = {exact_method(*_table(counts, index)[1::2]) for index in np.ndindex(p_value.shape) if occupied[index]}
     return replace(
         wald,
         effect_ci=difference,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from experiments.stats.estimates import check_alpha
 from experiments.stats.results import (
     Alternative,
     BoolArray,
@@ -93,12 +94,13 @@ def non_inferiority(
     change, error, tolerated, freedom = np.broadcast_arrays(
         *(np.asarray(value, dtype=np.float64) for value in (effect, standard_error, margin, df))
     )
+    check_alpha(alpha)
     if np.any(tolerated < 0):
         raise ValueError("margin must be 0 or more")
     signed = change if increase_is_good else -change
     reasons = first_reason(
         [
-            (~np.isfinite(change + error), Reason.NOT_FINITE),
+            (~np.isfinite(change + error + tolerated) | np.isnan(freedom), Reason.NOT_FINITE),
             (np.asarray(error <= 0, dtype=np.bool_), Reason.NO_VARIANCE),
         ],
         change.shape,
@@ -160,6 +162,7 @@ def ceiling_test(events: ArrayLike, n_units: ArrayLike, *, ceiling: ArrayLike, a
     >>> round(float(told.p_safe), 4), told.interval.upper.round(5)
     (0.0102, np.float64(0.00387))
     """
+    check_alpha(alpha)
     hits, units, limit = _counts(events, n_units, ceiling)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = hits / units
@@ -191,6 +194,7 @@ def sequential_ceiling_test(
     >>> bool(told.p_harmed < 0.001), bool(told.interval.lower > 0.005)
     (True, True)
     """
+    check_alpha(alpha)
     hits, units, limit = _counts(events, n_units, ceiling)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = hits / units

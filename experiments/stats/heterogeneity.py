@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from experiments.stats.estimates import check_alpha
 from experiments.stats.results import BoolArray, FloatArray, Interval, IntervalKind
 
 # Units of the smaller arm under which a segment is not shown: with fewer, a person can be guessed
@@ -76,10 +77,11 @@ def segment_effects(
     >>> told.interaction_p_value < 1e-6, told.shrunk[2] < 0.4
     (True, np.True_)
     """
+    check_alpha(level, "level")
     change, error, control, treatment = np.broadcast_arrays(
         *(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (effects, standard_errors, n_control, n_treatment))
     )
-    shown = (np.minimum(control, treatment) >= minimum_cell) & np.isfinite(change) & (error > 0)
+    shown = (np.minimum(control, treatment) >= minimum_cell) & np.isfinite(change) & np.isfinite(error) & (error > 0)
     y, v = change[shown], error[shown] ** 2
     hidden = np.full(change.shape, np.nan)
     if y.size == 0:
@@ -132,6 +134,7 @@ def experiment_interaction(
     >>> float(told.effect), round(float(told.standard_error), 4)
     (2.0, 0.1897)
     """
+    check_alpha(level, "level")
     mean, variance, count = np.broadcast_arrays(
         *(np.asarray(value, dtype=np.float64) for value in (means, variances, counts))
     )

@@ -17,7 +17,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from experiments.stats.results import BoolArray, FloatArray, Interval, IntervalKind
+from experiments.stats.estimates import check_alpha, critical_value
+from experiments.stats.results import Alternative, BoolArray, FloatArray, Interval, IntervalKind
 
 
 class Adjustment(StrEnum):
@@ -89,6 +90,7 @@ def adjust(
     >>> adjust([0.001, 0.008, 0.039], method=Adjustment.HOLM).p_values
     array([0.003, 0.016, 0.039])
     """
+    check_alpha(alpha)
     given = _family(p_values)
     if always_valid and method not in ALWAYS_VALID_METHODS:
         allowed = ", ".join(sorted(ALWAYS_VALID_METHODS))
@@ -125,10 +127,11 @@ def adjust_e_values(e_values: ArrayLike, *, alpha: float = 0.05) -> AdjustedFami
     >>> adjust_e_values([100.0, 45.0, 2.0]).rejected
     array([ True,  True, False])
     """
+    check_alpha(alpha)
     given = np.atleast_1d(np.asarray(e_values, dtype=np.float64))
     if given.ndim != 1 or given.size == 0 or np.any(given < 0):
         raise ValueError("e_values must be a vector of numbers of 0 or more")
-    known = np.nan_to_num(given, nan=0.0)
+    known = np.where(np.isnan(given), 0.0, given)
     order = np.argsort(-known, kind="stable")
     ranks = np.arange(1, known.size + 1)
     with np.errstate(divide="ignore"):
@@ -154,7 +157,8 @@ def interval_level(family: AdjustedFamily) -> tuple[float, IntervalKind]:
     the false-coverage rate among the selected; Benjamini–Yekutieli divides by Σ 1/i as well.
 
     Source: Benjamini & Yekutieli, "False Discovery Rate–Adjusted Multiple Confidence Intervals"
-    (JASA 2005).
+    (JASA 2005). A two-stage method estimates how many hypotheses are true and so rejects more than
+    these intervals, valid for any selection, exclude.
 
     >>> interval_level(adjust([0.001, 0.008, 0.039], method=Adjustment.BENJAMINI_HOCHBERG))
     (0.95, <IntervalKind.FALSE_COVERAGE_RATE: 'false_coverage_rate'>)
@@ -175,27 +179,34 @@ def interval_level(family: AdjustedFamily) -> tuple[float, IntervalKind]:
 
 
 def adjusted_interval(
-    effect: ArrayLike, standard_error: ArrayLike, family: AdjustedFamily, *, df: ArrayLike = np.inf
+    effect: ArrayLike,
+    standard_error: ArrayLike,
+    family: AdjustedFamily,
+    *,
+    df: ArrayLike = np.inf,
+    alternative: Alternative = Alternative.TWO_SIDED,
 ) -> Interval:
     """Intervals of a family's effects at the level of `interval_level` (Student's t, or normal).
+
+    `alternative` is that of the tests whose p-values made the family.
 
     >>> told = adjusted_interval([1.0, 2.0], [0.5, 0.5], adjust([0.0455, 0.0001], method=Adjustment.BONFERRONI))
     >>> told.lower.round(4), told.level
     (array([-0.1207,  0.8793]), 0.975)
     """
-    from scipy import special
-
     level, kind = interval_level(family)
     change, error, freedom = np.broadcast_arrays(
         np.asarray(effect, dtype=np.float64),
         np.asarray(standard_error, dtype=np.float64),
         np.asarray(df, dtype=np.float64),
     )
-    tail = (1 - level) / 2
-    finite = np.isfinite(freedom)
-    student = -special.stdtrit(np.where(finite, freedom, 1.0), tail)
-    radius = np.where(finite, student, -special.ndtri(tail)) * error
-    return Interval(change - radius, change + radius, level, kind, f"{family.method} family")
+    radius = critical_value(freedom, 1 - level, alternative) * error
+    lower, upper = change - radius, change + radius
+    if alternative is Alternative.GREATER:
+        upper = np.where(np.isnan(lower), np.nan, np.inf)
+    elif alternative is Alternative.LESS:
+        lower = np.where(np.isnan(upper), np.nan, -np.inf)
+    return Interval(lower, upper, level, kind, f"{family.method} family")
 
 
 def _family(p_values: ArrayLike) -> FloatArray:

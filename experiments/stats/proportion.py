@@ -42,6 +42,7 @@ def proportion_estimate(successes: ArrayLike, n: ArrayLike) -> Estimate:
         p = np.asarray(np.asarray(successes, dtype=np.float64) / size)
         variance = p * (1 - p) / size
     reasons = np.where(size < MIN_UNITS, np.int8(Reason.TOO_FEW_UNITS), np.int8(0))
+    reasons = np.where(np.isfinite(size) & ~((size >= MIN_UNITS) & np.isnan(p)), reasons, np.int8(Reason.NOT_FINITE))
     return Estimate(p, variance, np.full(p.shape, np.inf), reasons=reasons)
 
 

@@ -62,7 +62,7 @@ def summarize(
     array(11000.)
     """
     check_quantile(quantile)
-    check_alpha(level)
+    check_alpha(level, "level")
     arrays = np.broadcast_arrays(
         *(
             np.asarray(a, dtype=np.float64)

@@ -27,7 +27,7 @@ from experiments.stats.aggregates import Aggregates, Column
 from experiments.stats.cuped import AdjustedComparison
 from experiments.stats.estimates import Estimate, LiftMethod, compare
 from experiments.stats.linear import quadratic, residual_gradient, solve, variance_of
-from experiments.stats.mean import compare_means
+from experiments.stats.mean import compare_means, enough_units
 from experiments.stats.results import Alternative, FloatArray, Reason
 
 
@@ -67,8 +67,8 @@ def interacted_means(
     for cells, free in zip((control, treatment), df, strict=True):
         matrix = cells.covariance_matrix([outcome, *covariates])
         slope = solve(matrix[..., 1:, 1:], matrix[..., 1:, 0])
-        gap = cells.deviations(covariates) - both.deviations(covariates)
         with np.errstate(divide="ignore", invalid="ignore"):
+            gap = cells.deviations(covariates) - both.deviations(covariates)
             squares = variance_of(cells, residual_gradient(cells, outcome, covariates, slope))
             residual = np.where(free > 0, squares * (cells.n - 1) / free, np.nan)
             leverage = 1 / cells.n + quadratic(matrix[..., 1:, 1:], gap, gap) / (cells.n - 1)
@@ -77,7 +77,10 @@ def interacted_means(
     shared = np.zeros((2, 2))
     if sampled_covariates:
         spread = np.nan_to_num(both.covariance_matrix(covariates))
-        shared = np.array([[np.einsum("...i,...ij,...j->...", a, spread, b) / both.n for b in slopes] for a in slopes])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shared = np.array(
+                [[np.einsum("...i,...ij,...j->...", a, spread, b) / both.n for b in slopes] for a in slopes]
+            )
     stacked = np.stack(np.broadcast_arrays(*slopes), axis=-2)
     pair = [_plus(estimate, shared[i, i]) for i, estimate in enumerate(estimates)]
     return AdjustedArms(pair[0], pair[1], np.asarray(shared[0, 1]), stacked)
@@ -236,7 +239,7 @@ def _estimate(
         variance=variance,
         df=df,
         origin=cells.origin(outcome),
-        reasons=np.where(df > 0, np.int8(0), np.int8(Reason.TOO_FEW_UNITS)),
+        reasons=np.where(df > 0, enough_units(cells), np.int8(Reason.TOO_FEW_UNITS)),
     )
 
 

@@ -93,7 +93,7 @@ def quantile_summary(
     (51.0, 41.0, 61.0)
     """
     check_quantile(quantile)
-    check_alpha(level)
+    check_alpha(level, "level")
     y = np.sort(np.asarray(values, dtype=np.float64))
     n = y.size
     half = _z(level) * np.sqrt(n * quantile * (1 - quantile))
@@ -155,8 +155,8 @@ def poisson_bootstrap(
 ) -> BootstrapComparison:
     """Means, or ratios of sums with denominators, resampled by Poisson(1) weights per unit.
 
-    A check on the closed forms: no normal theory, one pass. Raises ValueError for empty arms or
-    denominators of another length.
+    A check on the closed forms: no normal theory, one pass. Raises ValueError for empty arms,
+    denominators of another length and those that add up to 0.
 
     >>> rng = np.random.default_rng(1)
     >>> result = poisson_bootstrap([1, 2, 3, 4], [3, 4, 5, 6], rng=rng, resamples=500)
@@ -171,6 +171,8 @@ def poisson_bootstrap(
         if not above.size or above.shape != below.shape:
             raise ValueError("each arm needs at least one unit, and a denominator per unit if any")
         pairs.append((above, below))
+    if any(d.sum() == 0 for _, d in pairs):
+        raise ValueError("the denominators of an arm must not add up to 0")
     points = tuple(float(y.sum() / d.sum()) for y, d in pairs)
     draws = [_poisson(y, d, resamples, rng) for y, d in pairs]
     return _intervals((points[0], points[1]), (draws[0], draws[1]), alpha, interval)
@@ -210,7 +212,8 @@ def mann_whitney(
 ) -> RankComparison:
     """The rank test of whether treated units tend to be larger; not a test of means.
 
-    Ties get the corrected normal variance; `exact` uses the distribution without ties.
+    Ties get the corrected normal variance; `exact` uses the distribution without ties. Raises
+    ValueError for empty arms.
 
     >>> result = mann_whitney([1, 2, 3], [2, 3, 4])
     >>> round(result.treatment_exceeds, 6), result.statistic
@@ -219,6 +222,8 @@ def mann_whitney(
     from scipy.stats import mannwhitneyu
 
     c, t = np.asarray(control, dtype=np.float64), np.asarray(treatment, dtype=np.float64)
+    if not c.size or not t.size:
+        raise ValueError("each arm needs at least one unit")
     method: Literal["exact", "asymptotic"] = "exact" if exact else "asymptotic"
     result = mannwhitneyu(t, c, use_continuity=continuity, alternative=SCIPY_NAMES[alternative], method=method)
     statistic = float(result.statistic)

@@ -38,13 +38,13 @@ class Counts:
     def of(
         successes_control: ArrayLike, n_control: ArrayLike, successes_treatment: ArrayLike, n_treatment: ArrayLike
     ) -> Counts:
-        """Checked counts; ValueError unless 0 ≤ successes ≤ n.
+        """Checked counts, NaN where not finite; ValueError unless 0 ≤ successes ≤ n.
 
         >>> Counts.of(1, 10, [2, 3], 10).successes_control
         array([1., 1.])
         """
         arrays = np.broadcast_arrays(
-            *(np.asarray(a, dtype=np.float64) for a in (successes_control, n_control, successes_treatment, n_treatment))
+            *(_count(a) for a in (successes_control, n_control, successes_treatment, n_treatment))
         )
         x_c, n_c, x_t, n_t = arrays
         if ((x_c < 0) | (x_t < 0) | (x_c > n_c) | (x_t > n_t)).any():
@@ -56,6 +56,11 @@ class Counts:
         """Control and treatment proportions, NaN for an empty arm."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.successes_control / self.n_control, self.successes_treatment / self.n_treatment
+
+
+def _count(values: ArrayLike) -> FloatArray:
+    given = np.asarray(values, dtype=np.float64)
+    return given if np.isfinite(given).all() else np.where(np.isfinite(given), given, np.nan)
 
 
 @dataclass(frozen=True, slots=True)

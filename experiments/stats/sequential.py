@@ -119,7 +119,8 @@ def confidence_sequence(
     )
     if alternative is not Alternative.TWO_SIDED and not 0 < alpha < 0.5:
         raise ValueError(f"alpha of a one-sided sequence must be inside (0, 0.5), got {alpha}")
-    reasons = _why_undefined(change, error, (control > 0) & (treatment > 0), refusal)
+    enough = (control > 0) & (treatment > 0) & np.isfinite(control + treatment)
+    reasons = _why_undefined(change, error, enough, refusal)
     if alternative is Alternative.TWO_SIDED:
         time = (control + treatment) * mixture_rho(alpha, planned) ** 2
         radius, log_p = _two_sided(change, error, time, alpha)

@@ -287,8 +287,8 @@ def _counts_and_shares(counts: ArrayLike, weights: ArrayLike) -> tuple[FloatArra
     weight = np.asarray(weights, dtype=np.float64)
     if observed.ndim == 0 or observed.shape[-1] < 2:
         raise ValueError(f"counts must hold two arms or more on the last axis, got shape {observed.shape}")
-    if not np.all(observed >= 0):
-        raise ValueError("counts must be 0 or more")
+    if not np.all((observed >= 0) & np.isfinite(observed)):
+        raise ValueError("counts must be finite and 0 or more")
     if not (np.all(weight >= 0) and np.all(weight.sum(axis=-1) > 0)):
         raise ValueError("weights must be 0 or more, with a positive sum")
     observed, weight = np.broadcast_arrays(observed, weight)

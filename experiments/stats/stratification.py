@@ -66,7 +66,7 @@ def compare_stratified(
 
     A stratum with fewer than two units in an arm cannot be compared and is left out (merge small
     strata before). Degrees of freedom are Welch's of the unstratified arms. Raises ValueError for
-    aggregates without an axis of strata, and for a ratio with a regression model.
+    aggregates without strata on the last axis, and for a ratio with a regression model.
 
     >>> from experiments.stats.aggregates import aggregate
     >>> data = {"y": [1, 2, 11, 12, 13, 3, 4, 5, 12, 14]}
@@ -75,8 +75,8 @@ def compare_stratified(
     >>> round(result.raw.at().effect, 4), round(result.adjusted.at().effect, 4)
     (-0.2, 1.75)
     """
-    if not control.shape or not treatment.shape:
-        raise ValueError("the last axis of the batch must hold the strata")
+    if not control.shape or not treatment.shape or not control.shape[-1]:
+        raise ValueError("the last axis of the batch must hold the strata, one or more")
     if model != StratumModel.CUPED and any(is_ratio(term) for term in (outcome, *covariates)):
         raise ValueError("a ratio can be adjusted by CUPED only")
     arms = _arms(control, treatment, outcome, covariates, model)

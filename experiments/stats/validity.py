@@ -75,7 +75,7 @@ class NoveltyTest:
 
 @dataclass(frozen=True, slots=True)
 class TwymanFlag:
-    """How unusual a lift is beside past ones; `None` with too few of them.
+    """How unusual a lift is beside past ones; `None` with too few of them or without a lift.
 
     "Any figure that looks interesting or different is usually wrong."
     """
@@ -126,7 +126,7 @@ def multiple_exposure(exposed: ArrayLike, multiple: ArrayLike) -> MultipleExposu
     (0.0031, True)
     """
     units, twice = np.asarray(exposed, dtype=np.float64), np.asarray(multiple, dtype=np.float64)
-    if units.ndim != 1 or units.shape != twice.shape or np.any(twice > units) or np.any(twice < 0):
+    if units.ndim != 1 or units.shape != twice.shape or not np.all((twice >= 0) & (twice <= units)):
         raise ValueError("exposed and multiple must be vectors of one length with multiple ≤ exposed")
     total, found = float(units.sum()), float(twice.sum())
     rates = np.divide(twice, units, out=np.zeros_like(units), where=units > 0)
@@ -164,8 +164,8 @@ def novelty_test(
     'fading'
     """
     y, error, x = (np.asarray(value, dtype=np.float64) for value in (effects, standard_errors, days))
-    if y.ndim != 1 or y.size < 3 or y.shape != x.shape or np.ptp(x) == 0:
-        raise ValueError("novelty needs the effects of three or more different days")
+    if y.ndim != 1 or y.size < 3 or y.shape != x.shape or np.ptp(x) == 0 or not np.isfinite(y + x).all():
+        raise ValueError("novelty needs finite effects of three or more different days")
     sigma = np.diag(error**2) if covariance is None else np.asarray(covariance, dtype=np.float64)
     if sigma.shape != (y.size, y.size) or not np.all(np.isfinite(sigma)) or np.any(np.diag(sigma) <= 0):
         raise ValueError("standard errors must be positive and the covariance k × k")
@@ -189,7 +189,7 @@ def twyman_flag(lift: float, past_lifts: ArrayLike) -> TwymanFlag:
     """
     past = np.asarray(past_lifts, dtype=np.float64)
     past = past[np.isfinite(past)]
-    if past.size < FEWEST_PAST_LIFTS:
+    if past.size < FEWEST_PAST_LIFTS or math.isnan(lift):
         return TwymanFlag(None, is_flagged=False, past=int(past.size))
     middle = float(np.median(past))
     spread = MAD_TO_SD * float(np.median(np.abs(past - middle)))

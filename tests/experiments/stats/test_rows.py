@@ -73,7 +73,7 @@ def test_compare_quantiles__simulation__size_with_independent_values() -> None:
 def test_quantiles__wrong_use__value_error() -> None:
     with pytest.raises(ValueError, match="quantile must be in"):
         check_quantile(1.0)
-    with pytest.raises(ValueError, match="alpha must be in"):
+    with pytest.raises(ValueError, match="level must be in"):
         summarize(1, 1, 1, 10, quantile=0.5, level=1.0)
     a, b = summarize(1, 0.9, 1.1, 100, quantile=0.5), summarize(1, 0.9, 1.1, 100, quantile=0.6)
     with pytest.raises(ValueError, match="quantiles must be equal"):
