@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from marketing.admin import campaigns, data
+from marketing.admin import campaigns, data, intake
 
-__all__ = ["campaigns", "data"]
+__all__ = ["campaigns", "data", "intake"]

@@ -10,8 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -23,7 +22,6 @@ from marketing.models import (
     Activity,
     ChangeLog,
     Consent,
-    DeadLetter,
     Event,
     EventType,
     ExchangeRate,
@@ -39,19 +37,12 @@ from marketing.models import (
     ProfileTrait,
     Segment,
     SegmentVersion,
-    Source,
-    SpoolOffset,
     TraitDefinition,
-    WriteKey,
 )
 from marketing.segmentation.clock import from_micros
 from marketing.selectors.profiles import find_by_identity
-from marketing.services.deadletters import replay
 from marketing.services.identity import split_identity, undo_merge
 from marketing.services.segments import archive_segment
-from marketing.services.sources import issue_key, revoke_key
-
-SCOPES = ("collect",)
 
 
 class PersonSearch(RecordAdmin):
@@ -164,57 +155,6 @@ class ProfileTraitAdmin(PersonSearch):
     search_fields = ("profile__identities__value",)
 
 
-@admin.register(Source)
-class SourceAdmin(ModelAdmin):
-    list_display = ("name", "kind", "created_at", "archived_at")
-    list_filter = ("kind",)
-    search_fields = ("name",)
-    ordering = ("name",)
-    fields = ("name", "kind")
-    actions = ("issue",)
-
-    def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
-        """Stamp a new source with the moment it was made."""
-        if not change:
-            obj.created_at = timezone.now()
-        super().save_model(request, obj, form, change)
-
-    def has_issue_permission(self, request: HttpRequest) -> bool:
-        """Whoever may add write keys may issue one."""
-        return request.user.has_perm("marketing.add_writekey")
-
-    @admin.action(description=_("Issue a write key"), permissions=["issue"])
-    def issue(self, request: HttpRequest, queryset: QuerySet[Source]) -> HttpResponse:
-        """Make a key for each source and show the secrets, this once."""
-        at = timezone.now()
-        issued = [(source, issue_key(source=source, scopes=SCOPES, at=at)[1]) for source in queryset.order_by("name")]
-        context = {
-            **self.admin_site.each_context(request),
-            "issued": issued,
-            "title": _("Write keys"),
-            "opts": self.opts,
-        }
-        return TemplateResponse(request, "admin/marketing/issued_keys.html", context)
-
-
-@admin.register(WriteKey)
-class WriteKeyAdmin(RecordAdmin):
-    list_display = ("prefix", "source", "created_at", "last_used_at", "revoked_at")
-    list_select_related = ("source",)
-    fields = ("prefix", "source", "scopes", "created_at", "last_used_at", "revoked_at")
-    actions = ("revoke",)
-
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change write keys may revoke them."""
-        return request.user.has_perm("marketing.change_writekey")
-
-    @admin.action(description=_("Revoke"), permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[WriteKey]) -> None:
-        """Make the keys useless."""
-        n = sum(revoke_key(key_id=key.pk, at=timezone.now()) for key in queryset)
-        self.message_user(request, ngettext("%(n)s key revoked.", "%(n)s keys revoked.", n) % {"n": n})
-
-
 @admin.register(EventType)
 class EventTypeAdmin(RecordAdmin):
     list_display = ("name",)
@@ -238,26 +178,6 @@ class ActivityAdmin(PersonSearch):
     list_display = ("profile", "type", "n", "total")
     list_select_related = ("profile", "type")
     search_fields = ("profile__identities__value",)
-
-
-@admin.register(DeadLetter)
-class DeadLetterAdmin(RecordAdmin):
-    list_display = ("at", "source", "reason", "replayed_at")
-    list_select_related = ("source",)
-    list_filter = ("source",)
-    search_fields = ("reason__istartswith",)
-    actions = ("try_again",)
-
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change dead letters may try them again."""
-        return request.user.has_perm("marketing.change_deadletter")
-
-    @admin.action(description=_("Try again"), permissions=["replay"])
-    def try_again(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
-        """Take the messages in once more."""
-        result = replay(letter_ids=list(queryset.values_list("pk", flat=True)), at=timezone.now())
-        said = _("%(stored)s stored, %(dead)s still cannot be.")
-        self.message_user(request, said % {"stored": result.stored, "dead": result.still_dead})
 
 
 @admin.register(ExchangeRate)
@@ -354,8 +274,3 @@ class HeartbeatAdmin(RecordAdmin):
 @admin.register(Job)
 class JobAdmin(RecordAdmin):
     list_display = ("name", "state", "step", "done", "total", "updated_at")
-
-
-@admin.register(SpoolOffset)
-class SpoolOffsetAdmin(RecordAdmin):
-    list_display = ("segment", "offset", "updated_at")

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from marketing.models import DeadLetter
+from marketing.services.drain import store_line
 from marketing.services.ingestion import ingest
 
 
@@ -36,7 +37,7 @@ def replay(*, letter_ids: Collection[int], at: datetime) -> ReplayResult:
 @transaction.atomic
 def _replay_one(letter: DeadLetter, at: datetime) -> bool:
     if letter.source is None:
-        return False  # a line of the spool that cannot be read: whose it was is not known
+        return _replay_line(letter, at)
     message: Any
     try:
         message = json.loads(letter.payload)
@@ -45,6 +46,17 @@ def _replay_one(letter: DeadLetter, at: datetime) -> bool:
     result = ingest(messages=[message], received_at=letter.at, source=letter.source, keep_rejected=False)
     if result.rejected:
         DeadLetter.objects.filter(pk=letter.pk).update(reason=result.rejected[0][1][:200])
+        return False
+    DeadLetter.objects.filter(pk=letter.pk).update(replayed_at=at)
+    return True
+
+
+def _replay_line(letter: DeadLetter, at: datetime) -> bool:
+    """Store a whole line of the spool; messages of it that fail become letters of their own."""
+    try:
+        store_line(letter.payload.encode(), at=at)
+    except ValueError as error:
+        DeadLetter.objects.filter(pk=letter.pk).update(reason=f"{type(error).__name__}: {error}"[:200])
         return False
     DeadLetter.objects.filter(pk=letter.pk).update(replayed_at=at)
     return True

@@ -112,6 +112,12 @@ def _store(lines: tuple[bytes, ...], *, at: datetime, result: DrainResult) -> No
             _store((line,), at=at, result=result)
 
 
+def store_line(line: bytes, *, at: datetime) -> None:
+    """Store one line that had been put aside; raise `BadLine` if it still is none."""
+    with transaction.atomic():
+        _store_together((line,), at=at, result=DrainResult())
+
+
 def _store_together(lines: tuple[bytes, ...], *, at: datetime, result: DrainResult) -> None:
     batches: dict[int, _Batch] = defaultdict(_Batch)
     for line in lines:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Q
 
 from marketing.choices import MANAGEMENT_SCOPES, SourceKind
@@ -18,6 +19,7 @@ from marketing.models import Source, WriteKey
 KEY_BYTES: Final = 32  # 256 random bits: a plain hash of it cannot be searched
 KEY_PREFIX: Final = "hk_"
 SHOWN: Final = 8  # characters of a key that people see in lists
+OVERLAP: Final = timedelta(days=7)  # in which clients change from an old key to its successor
 NOTED_EVERY: Final = timedelta(minutes=1)  # how exactly it is known when a key was last used
 
 
@@ -33,6 +35,7 @@ def issue_key(
     scopes: Sequence[str],
     at: datetime,
     rate_limit: int | None = None,
+    quota: int | None = None,
     acts_for: User | None = None,
 ) -> tuple[WriteKey, str]:
     """Make a key and return it with its secret, which is kept nowhere: this is the only time it can be shown.
@@ -51,10 +54,38 @@ def issue_key(
         sha256=hashlib.sha256(secret.encode()).hexdigest(),
         scopes=list(scopes),
         rate_limit=rate_limit,
+        quota=quota,
         acts_for=acts_for,
         created_at=at,
     )
     return key, secret
+
+
+@transaction.atomic
+def rotate_key(*, key_id: int, overlap: timedelta, at: datetime) -> tuple[WriteKey, str]:
+    """Make a key with the same rights in the place of another, which stays valid for the overlap.
+
+    Raises `CannotIssueKey` for a key that is no longer in force.
+    """
+    old = WriteKey.objects.select_related("source", "acts_for").filter(in_force(at), pk=key_id).first()
+    if old is None:
+        raise CannotIssueKey("The key is no longer in force; issue a new one.")
+    made = issue_key(
+        source=old.source,
+        scopes=old.scopes,
+        at=at,
+        rate_limit=old.rate_limit,
+        quota=old.quota,
+        acts_for=old.acts_for,
+    )
+    expires_at = at + overlap if old.expires_at is None else min(old.expires_at, at + overlap)
+    WriteKey.objects.filter(pk=old.pk).update(expires_at=expires_at)
+    return made
+
+
+def in_force(at: datetime) -> Q:
+    """The keys that are valid at a time."""
+    return Q(revoked_at=None, source__archived_at=None) & (Q(expires_at=None) | Q(expires_at__gt=at))
 
 
 def revoke_key(*, key_id: int, at: datetime) -> bool:
@@ -67,7 +98,7 @@ def management_key(*, secret: str, at: datetime) -> WriteKey | None:
     key = (
         WriteKey.objects.select_related("acts_for")
         .filter(sha256=hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest())
-        .filter(revoked_at=None, source__archived_at=None, acts_for__is_active=True)
+        .filter(in_force(at), acts_for__is_active=True)
         .first()
     )
     if key is None or not set(key.scopes).intersection(MANAGEMENT_SCOPES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,8 @@ from marketing.models import DeadLetter, Event
 from marketing.segmentation.clock import to_micros
 from marketing.services import ingestion
 from marketing.services.deadletters import replay
-from tests.factories.marketing import NOW, send, track
+from marketing.wire.collect import spool_line
+from tests.factories.marketing import NOW, make_source, send, track
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + timedelta(days=1)
@@ -41,5 +43,17 @@ def test_replay__still_bad__stays_with_the_newer_reason() -> None:
 
     assert (result.stored, result.still_dead) == (0, 3)
     reasons = set(DeadLetter.objects.values_list("reason", flat=True))
-    assert reasons == {"event is missing", "torn", "large"}
+    assert reasons == {"event is missing", "BadLine: not a line of the spool: 'at'", "large"}
     assert not DeadLetter.objects.exclude(replayed_at=None).exists()
+
+
+def test_replay__whole_line_that_a_defect_put_aside__is_stored_once() -> None:
+    message = {"type": "track", "event": "Page Viewed", "userId": "u1", "messageId": "m1"}
+    body = json.dumps({"batch": [message, {"type": "nonsense"}]}).encode()
+    line = spool_line(source=make_source().pk, kind="", body=body).decode()
+    letter = DeadLetter.objects.create(source=None, payload=line, reason="NameError: mended since", at=NOW)
+
+    assert replay(letter_ids=[letter.pk], at=LATER).stored == 1
+    assert replay(letter_ids=[letter.pk], at=LATER).stored == 0
+    assert Event.objects.get().message_id == "m1"
+    assert "messageId" not in DeadLetter.objects.exclude(pk=letter.pk).get().reason

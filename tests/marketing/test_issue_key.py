@@ -19,11 +19,13 @@ def issue(*arguments: str) -> str:
 
 
 def test_issue_key__browser_key__has_what_was_asked_for() -> None:
-    secret = issue("shop", "--kind", "browser", "--scope", "write", "--scope", "decide", "--rate-limit", "600")
+    secret = issue(
+        "shop", "--kind", "browser", "--scope", "write", "--scope", "decide", "--rate-limit", "600", "--quota", "9000"
+    )
     key = WriteKey.objects.get()
     assert key.sha256 == hashlib.sha256(secret.encode()).hexdigest()
     assert (key.source.name, key.source.kind) == ("shop", "browser")
-    assert (key.scopes, key.rate_limit) == (["write", "decide"], 600)
+    assert (key.scopes, key.rate_limit, key.quota) == (["write", "decide"], 600, 9000)
 
 
 def test_issue_key__twice__is_one_source_with_two_keys() -> None:

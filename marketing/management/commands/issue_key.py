@@ -21,6 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--kind", choices=[SourceKind.SERVER, SourceKind.BROWSER], default=SourceKind.SERVER)
         parser.add_argument("--scope", action="append", choices=KeyScope.values, help="repeat for several")
         parser.add_argument("--rate-limit", type=int, help="requests a minute to one server process")
+        parser.add_argument("--quota", type=int, help="messages and decisions a day, of all server processes together")
         parser.add_argument("--acts-for", metavar="USER", help="read, manage: whose permissions the key has")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -33,6 +34,7 @@ class Command(BaseCommand):
                 scopes=scopes,
                 at=at,
                 rate_limit=options["rate_limit"],
+                quota=options["quota"],
                 acts_for=_user(options["acts_for"]),
             )
         except CannotIssueKey as error:

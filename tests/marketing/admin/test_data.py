@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from marketing import tasks
@@ -18,6 +19,7 @@ from marketing.models import (
     DeadLetter,
     Event,
     Identity,
+    KeyUsage,
     Membership,
     Merge,
     Profile,
@@ -29,7 +31,7 @@ from marketing.models import (
 from marketing.services.identity import merge
 from marketing.services.profiles import declare_trait
 from marketing.services.segments import refresh_segment
-from marketing.services.sources import issue_key
+from marketing.services.sources import issue_key, revoke_key
 from tests.factories.campaigns import make_user
 from tests.factories.marketing import NOW, give_consent, make_profile, make_segment, make_source, send, track
 
@@ -130,6 +132,28 @@ def test_admin__source_and_key__are_made_shown_once_and_revoked(admin_client: Cl
     assert key.source.name == "store"
     assert key.sha256 not in admin_client.get(address("writekey", "change", key.pk)).content.decode()
     assert "1 key revoked." in act(admin_client, "writekey", "revoke", key.pk)
+
+
+def test_admin__key__works_is_limited_counted_and_replaced(admin_client: Client) -> None:
+    source = make_source()
+    data = {"action": "issue_for_clients", "_selected_action": [source.pk]}
+    assert admin_client.post(address("source"), data).status_code == 200
+    key = WriteKey.objects.get()
+    admin_client.post(address("writekey", "change", key.pk), {"rate_limit": "60", "quota": "5000"})
+    KeyUsage.objects.create(key=key, day=timezone.now().date(), n=1234)
+    key.refresh_from_db()
+    assert (key.scopes, key.rate_limit, key.quota) == (["write", "decide"], 60, 5000)
+    shown = admin_client.get(address("writekey")).content.decode()
+    assert "send events, ask for arms" in shown
+    assert "1234" in shown
+
+    new_secret = act(admin_client, "writekey", "rotate", key.pk)
+    new = WriteKey.objects.exclude(pk=key.pk).get()
+    key.refresh_from_db()
+    assert f"<code>{new.prefix}" in new_secret
+    assert key.expires_at is not None
+    revoke_key(key_id=key.pk, at=timezone.now())
+    assert "no longer in force" in act(admin_client, "writekey", "rotate", key.pk)
 
 
 def test_admin__dead_letter__is_tried_again(admin_client: Client, world: Profile) -> None:
