@@ -53,12 +53,16 @@ __all__ = [
 class Gate(Protocol):
     """Who may ask for decisions, and where goes what clients report. Whoever owns the keys implements it.
 
-    Both raise `errors.GateClosed` for a key without the right and `errors.TooManyRequests`; neither needs the
-    database to answer: decisions go on while it is down (docs/adr/0007).
+    `admit` and `report` raise `errors.GateClosed` for a key without the right and `errors.TooManyRequests`. None needs
+    the database to answer: decisions go on while it is down (docs/adr/0007).
     """
 
     def admit(self, key: str) -> None:
         """Return if the key may ask for decisions. `OSError`: that is not known, and may be known later."""
+        ...
+
+    def segments(self, unit_type: str, unit_id: str) -> Sequence[str]:
+        """The segments that a unit is in, of those that experiments' rules name; from memory, 30 s old at most."""
         ...
 
     def report(self, key: str, messages: Sequence[Mapping[str, Any]]) -> None:

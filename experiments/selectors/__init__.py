@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.selectors.clients import left_out_reason, unit_types
+from experiments.selectors.clients import left_out_reason, segments_in_rules, unit_types
 from experiments.selectors.collisions import Collision, list_collisions
 from experiments.selectors.config import HoldoutConfig, clear_config_cache, get_config, list_configs, list_holdouts
 from experiments.selectors.experiments import (
@@ -57,5 +57,6 @@ __all__ = [
     "list_metrics",
     "list_unit_exposures",
     "open_facts_since",
+    "segments_in_rules",
     "unit_types",
 ]

@@ -22,13 +22,14 @@ from experiments.selectors.config import (
     list_configs,
 )
 from experiments.targeting.clients import to_condition
-from experiments.targeting.tree import attributes_of
+from experiments.targeting.tree import attributes_of, values_of
 
 INTERNAL_UNIT_TYPE: Final = "profile"
 """Numbers of our own: no client knows them, so an experiment on them is not served to clients."""
 CONSENT: Final = "consent"
 """The attribute that must be `true` before a client's unit is randomized."""
-SERVER_ATTRIBUTES: Final = frozenset({"segments"})
+SEGMENTS: Final = "segments"
+SERVER_ATTRIBUTES: Final = frozenset({SEGMENTS})
 """What only the server knows of a unit; a rule that reads it cannot be evaluated inside a client."""
 HASH_VERSION: Final = 2
 _HASH_ATTRIBUTES: Final = {"user_id": "id", "anonymous": "anonymousId"}
@@ -81,6 +82,17 @@ def needs_consent(config: ExperimentConfig) -> bool:
         return True
     configs = list_configs()
     return any(needs_consent(configs[item.key]) for item in config.prerequisites if item.key in configs)
+
+
+def segments_in_rules() -> frozenset[str]:
+    """The segments that the rules of experiments for clients name."""
+    return frozenset(
+        str(value)
+        for config in list_configs().values()
+        if SEGMENTS in config.reads
+        for phase in config.phases
+        for value in values_of(phase.rule, SEGMENTS)
+    )
 
 
 def list_features(configs: Mapping[str, ExperimentConfig], *, at: datetime) -> Iterator[ClientFeature]:

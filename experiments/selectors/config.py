@@ -26,7 +26,7 @@ from experiments.choices import ExperimentStatus
 from experiments.errors import UnknownExperiment
 from experiments.models import Arm, Decision, Experiment, Holdout, PhaseArm, Prerequisite, RampStep
 from experiments.selectors import config_file
-from experiments.targeting.tree import Rule, decode
+from experiments.targeting.tree import Rule, attributes_of, decode
 
 TTL_SECONDS = 1.5
 """How old a snapshot may be before the database is asked; an emergency stop must act within 5 seconds."""
@@ -120,6 +120,8 @@ class ExperimentConfig:
     # The versions that concern it: the global ones and its layer's.
     holdouts: tuple[HoldoutConfig, ...]
     shipped: ShipConfig | None
+    # What the rules read, those of required experiments included.
+    reads: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +275,12 @@ def _load(holdouts: tuple[HoldoutConfig, ...]) -> dict[str, ExperimentConfig]:
         except ValueError:
             # One row that somebody broke by hand must not take every other experiment down.
             logger.exception("experiments.config: experiment %s cannot be read", experiment.pk)
-    return configs
+    return {key: replace(config, reads=_reads(config, configs)) for key, config in configs.items()}
+
+
+def _reads(config: ExperimentConfig, configs: Mapping[str, ExperimentConfig]) -> frozenset[str]:
+    needed = (configs[item.key] for item in config.prerequisites if item.key in configs)
+    return config.reads.union(*(_reads(one, configs) for one in needed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +315,9 @@ def _config(experiment: Experiment, parts: _Parts) -> ExperimentConfig:
     for rows in phases.values():
         for row in rows:
             arms.setdefault(row.arm_id, _arm(row.arm))
+    regimes = tuple(
+        regime for rows in phases.values() for regime in _regimes(rows, parts.steps.get(rows[0].phase_id, ()))
+    )
     return ExperimentConfig(
         id=experiment.pk,
         key=experiment.key,
@@ -322,9 +332,7 @@ def _config(experiment: Experiment, parts: _Parts) -> ExperimentConfig:
         layer=_layer(experiment),
         prerequisites=tuple(parts.prerequisites.get(experiment.pk, ())),
         arms=tuple(arms.values()),
-        phases=tuple(
-            regime for rows in phases.values() for regime in _regimes(rows, parts.steps.get(rows[0].phase_id, ()))
-        ),
+        phases=regimes,
         holdouts=tuple(
             holdout
             for holdout in parts.holdouts
@@ -332,6 +340,7 @@ def _config(experiment: Experiment, parts: _Parts) -> ExperimentConfig:
             and holdout.layer_key in ("", "" if experiment.layer is None else experiment.layer.key)
         ),
         shipped=None if decision is None or decision.arm is None else _ship(experiment, decision, decision.arm),
+        reads=frozenset(name for regime in regimes for name in attributes_of(regime.rule)),
     )
 
 

@@ -113,6 +113,22 @@ def attributes_of(rule: Rule) -> tuple[str, ...]:
             return tuple(sorted({name for child in rule.rules for name in attributes_of(child)}))
 
 
+def values_of(rule: Rule, attribute: str) -> frozenset[Scalar]:
+    """What a rule compares one attribute with.
+
+    >>> sorted(values_of(AnyOf((Condition("a", "contains", "x"), Not(Condition("a", "in", ("y", "z"))))), "a"))
+    ['x', 'y', 'z']
+    """
+    match rule:
+        case Condition():
+            values = rule.value if isinstance(rule.value, tuple) else (rule.value,)
+            return frozenset(values if rule.attribute == attribute else ())
+        case Not(child):
+            return values_of(child, attribute)
+        case _:
+            return frozenset(value for child in rule.rules for value in values_of(child, attribute))
+
+
 class _Parser:
     def __init__(self) -> None:
         self._nodes = 0

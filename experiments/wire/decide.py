@@ -66,7 +66,7 @@ class Decide:
         method: str = environ["REQUEST_METHOD"]
         if method == "POST" and path.startswith(_ONE):
             self._gate.admit(bearer_key(environ))
-            return ofrep.evaluate_one(environ, path[len(_ONE) :], at=datetime.now(UTC))
+            return ofrep.evaluate_one(environ, path[len(_ONE) :], segments=self._gate.segments, at=datetime.now(UTC))
         if method == "OPTIONS":
             return Answer("204 No Content", b"", PREFLIGHT)
         if path.startswith(growthbook.FEATURES):
@@ -76,11 +76,11 @@ class Decide:
         _demand(environ, "POST")
         if path.startswith(growthbook.EVALUATE):
             self._gate.admit(path.removeprefix(growthbook.EVALUATE))
-            return growthbook.evaluate_remotely(environ, at=datetime.now(UTC))
+            return growthbook.evaluate_remotely(environ, segments=self._gate.segments, at=datetime.now(UTC))
         if path == growthbook.TRACK:
             return self._track(environ)
         self._gate.admit(bearer_key(environ))
-        return ofrep.evaluate_all(environ, at=datetime.now(UTC))
+        return ofrep.evaluate_all(environ, segments=self._gate.segments, at=datetime.now(UTC))
 
     def _track(self, environ: Environ) -> Answer:
         self._gate.report(_query(environ, "client_key"), growthbook.tracked_messages(environ))

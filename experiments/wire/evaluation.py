@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +12,7 @@ from django.db import DatabaseError
 
 from experiments.choices import AssignmentReason
 from experiments.models.exposure import UNIT_ID_LENGTH
-from experiments.selectors.clients import CONSENT, hash_attribute, needs_consent
+from experiments.selectors.clients import CONSENT, SEGMENTS, hash_attribute, needs_consent
 from experiments.selectors.config import ExperimentConfig
 from experiments.services.assignment import Assignment, assign
 from experiments.services.exposure import is_storable
@@ -20,6 +20,8 @@ from experiments.services.forcing import force, forced_arms
 from experiments.targeting.bots import is_crawler
 from experiments.wire.http import Environ
 
+Segments = Callable[[str, str], Sequence[str]]
+"""`Gate.segments`: unit type and id → the segments it is in."""
 NO_CONSENT: Final = "no_consent"
 """The reason of a unit that is not randomized for want of consent."""
 USER_AGENT: Final = "userAgent"
@@ -66,10 +68,24 @@ def asker_of(environ: Environ, attributes: Mapping[str, Any], *, at: datetime) -
     return Asker(is_bot, forced_arms(tokens=tokens, at=at))
 
 
+def no_segments(_unit_type: str, _unit_id: str) -> Sequence[str]:
+    """Nobody is in any."""
+    return ()
+
+
 def evaluate(
-    config: ExperimentConfig, *, unit_id: str, attributes: Mapping[str, Any], at: datetime, asker: Asker = ANYBODY
+    config: ExperimentConfig,
+    *,
+    unit_id: str,
+    attributes: Mapping[str, Any],
+    segments: Segments = no_segments,
+    at: datetime,
+    asker: Asker = ANYBODY,
 ) -> Assignment:
-    """Assign a client's unit. Nobody is randomized without consent, nor is a bot; what was shipped needs none."""
+    """Assign a client's unit. Nobody is randomized without consent, nor is a bot; what was shipped needs none.
+
+    Segments are those that `segments` names, whatever the client says.
+    """
     shown = force(experiment_key=config.key, forced=asker.forced) if asker.forced else None
     if shown is not None:
         return shown
@@ -79,6 +95,8 @@ def evaluate(
         return Assignment(config.key, None, None, None, None, NO_CONSENT, False)
     if not unit_id:
         return Assignment(config.key, None, None, None, None, AssignmentReason.NO_UNIT, False)
+    if SEGMENTS in config.reads:
+        attributes = {**attributes, SEGMENTS: list(segments(config.unit_type, unit_id))}
     try:
         return assign(
             experiment_key=config.key, unit_type=config.unit_type, unit_id=unit_id, attributes=attributes, at=at

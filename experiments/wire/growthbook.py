@@ -12,7 +12,7 @@ from django.db import DatabaseError
 
 from experiments.selectors.clients import hash_attribute, is_for_clients, last_change_at, list_features
 from experiments.selectors.config import ExperimentConfig, list_configs
-from experiments.wire.evaluation import Asker, asker_of, evaluate, unit_of
+from experiments.wire.evaluation import Asker, Segments, asker_of, evaluate, unit_of
 from experiments.wire.http import Answer, Environ, Refused, encode, is_known, json_body
 
 FEATURES: Final = "/api/features/"
@@ -72,7 +72,7 @@ class Payloads:
         return payload.unchanged if is_known(environ, payload.etag) else payload.whole
 
 
-def evaluate_remotely(environ: Environ, *, at: datetime) -> Answer:
+def evaluate_remotely(environ: Environ, *, segments: Segments, at: datetime) -> Answer:
     """Answer `POST /api/eval/{clientKey}`: the payload's shape with this unit's values and exposures to report."""
     body = json_body(environ)
     attributes = body.get("attributes") if isinstance(body, dict) else None
@@ -80,7 +80,7 @@ def evaluate_remotely(environ: Environ, *, at: datetime) -> Answer:
         raise Refused("400 Bad Request", "INVALID_CONTEXT", "attributes must be an object")
     asker, configs = asker_of(environ, attributes, at=at), list_configs()
     features = {
-        key: _feature(_evaluated_rule(configs[key], attributes, at, asker))
+        key: _feature(_evaluated_rule(configs[key], attributes, segments, at, asker))
         for key in sorted(configs)
         if is_for_clients(configs[key])
     }
@@ -102,10 +102,10 @@ def _feature(rule: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _evaluated_rule(
-    config: ExperimentConfig, attributes: Mapping[str, Any], at: datetime, asker: Asker
+    config: ExperimentConfig, attributes: Mapping[str, Any], segments: Segments, at: datetime, asker: Asker
 ) -> dict[str, Any] | None:
     unit_id = unit_of(config, attributes)
-    assignment = evaluate(config, unit_id=unit_id, attributes=attributes, at=at, asker=asker)
+    assignment = evaluate(config, unit_id=unit_id, attributes=attributes, segments=segments, at=at, asker=asker)
     if assignment.arm_key is None:
         return None
     rule: dict[str, Any] = {"force": assignment.payload}

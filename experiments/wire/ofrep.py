@@ -13,7 +13,7 @@ from experiments.selectors.config import ExperimentConfig, list_configs
 from experiments.services.assignment import Assignment
 from experiments.services.forcing import force
 from experiments.targeting.tree import EVERYONE
-from experiments.wire.evaluation import Asker, asker_of, evaluate, is_usable, unit_of
+from experiments.wire.evaluation import Asker, Segments, asker_of, evaluate, is_usable, unit_of
 from experiments.wire.http import Answer, Environ, Refused, encode, is_known, json_body
 
 Configs = Mapping[str, ExperimentConfig]
@@ -24,7 +24,7 @@ _IN: Final = frozenset({AssignmentReason.SPLIT, AssignmentReason.STICKY})
 _OFF: Final = frozenset({AssignmentReason.STOPPED, AssignmentReason.PAUSED, AssignmentReason.NOT_STARTED})
 
 
-def evaluate_one(environ: Environ, flag: str, *, at: datetime) -> Answer:
+def evaluate_one(environ: Environ, flag: str, *, segments: Segments, at: datetime) -> Answer:
     """Answer `POST …/flags/{key}`."""
     try:
         context = _context(environ)
@@ -35,12 +35,12 @@ def evaluate_one(environ: Environ, flag: str, *, at: datetime) -> Answer:
             if text:
                 return Answer("200 OK", text.encode())
         config = _config(configs, flag)
-        return _evaluated(configs, config, targeting_key, context, at, asker).answer
+        return _evaluated(configs, config, targeting_key, context, segments, at, asker).answer
     except Refused as refused:
         return refusal(refused, flag=flag)
 
 
-def evaluate_all(environ: Environ, *, at: datetime) -> Answer:
+def evaluate_all(environ: Environ, *, segments: Segments, at: datetime) -> Answer:
     """Answer `POST …/flags`; 304 where the client holds the same evaluation already."""
     try:
         context = _context(environ)
@@ -49,7 +49,7 @@ def evaluate_all(environ: Environ, *, at: datetime) -> Answer:
         return refusal(refused)
     asker, configs = asker_of(environ, context, at=at), list_configs()
     flags = [
-        _evaluated(configs, configs[key], targeting_key, context, at, asker).text
+        _evaluated(configs, configs[key], targeting_key, context, segments, at, asker).text
         for key in sorted(configs)
         if is_for_clients(configs[key])
     ]
@@ -116,11 +116,13 @@ def _evaluated(  # noqa: PLR0917 - the hot path: keywords cost
     config: ExperimentConfig,
     targeting_key: str,
     context: Mapping[str, Any],
+    segments: Segments,
     at: datetime,
     asker: Asker,
 ) -> _Evaluated:
     unit_id = unit_of(config, context, default=targeting_key)
-    return _memory.of(configs, config, evaluate(config, unit_id=unit_id, attributes=context, at=at, asker=asker))
+    assignment = evaluate(config, unit_id=unit_id, attributes=context, segments=segments, at=at, asker=asker)
+    return _memory.of(configs, config, assignment)
 
 
 class _Memory:

@@ -18,10 +18,14 @@ class OpenGate:
 
     def __init__(self) -> None:
         self.reported: list[Mapping[str, Any]] = []
+        self.members: dict[tuple[str, str], Sequence[str]] = {}
 
     def admit(self, key: str) -> None:
         if key != KEY:
             raise GateClosed("unknown key")
+
+    def segments(self, unit_type: str, unit_id: str) -> Sequence[str]:
+        return self.members.get((unit_type, unit_id), ())
 
     def report(self, key: str, messages: Sequence[Mapping[str, Any]]) -> None:
         self.admit(key)

@@ -14,7 +14,7 @@ from experiments.services.assignment import assign
 from experiments.services.design import ArmSpec, create_layer
 from experiments.services.holdout import set_holdout
 from experiments.wire.decide import Decide
-from tests.experiments.wire.client import ask, ask_flag
+from tests.experiments.wire.client import OpenGate, ask, ask_flag
 from tests.factories.experiments import STARTED, expose, make_experiment
 
 pytestmark = pytest.mark.django_db
@@ -256,3 +256,13 @@ def test_database__down_from_the_start__is_503(decide: Decide, monkeypatch: pyte
 
 def test_emergency_stop__other_process__acts_within_five_seconds() -> None:
     assert config.TTL_SECONDS < 5.0
+
+
+def test_flag__rule_reads_segments__the_gate_says_who_is_in_one(decide: Decide, gate: OpenGate) -> None:
+    rule = {"attribute": "segments", "op": "contains", "value": "vip"}
+    make_experiment(status="running", unit_type="user_id", key="for-vips", targeting=rule)
+    gate.members = {("user_id", "u1"): ["vip"]}
+
+    assert ask_flag(decide, "for-vips", targetingKey="u1").body["reason"] == "SPLIT"
+    stranger = ask_flag(decide, "for-vips", targetingKey="u2", segments=["vip"])
+    assert stranger.body["metadata"]["reason"] == "targeting"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from django.db import DatabaseError
 
 from experiments.errors import GateClosed, TooManyRequests
 from marketing.models import Source, WriteKey
@@ -77,4 +78,15 @@ def test_admit__above_the_rate_limit__has_to_wait(collector: collect.Collector) 
     WriteKey.objects.update(rate_limit=1)
     ClientGate().admit("decides")
     with pytest.raises(TooManyRequests):
+        ClientGate().admit("decides")
+
+
+def test_admit__keys_never_read__is_not_a_refusal(
+    collector: collect.Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_args: object, **_options: object) -> None:
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr(WriteKey.objects, "filter", down)
+    with pytest.raises(OSError, match="could not be read"):
         ClientGate().admit("decides")
