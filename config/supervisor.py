@@ -24,6 +24,7 @@ from typing import Final
 PYTHON = sys.executable
 SETTLED: Final = 60.0  # seconds; a process that ran so long had started well
 MOST_RESTARTS: Final = 5  # one after the other without settling; beyond it something is broken for good
+LONGEST_PAUSE: Final = 15.0  # seconds between tries of what may be waiting for the database
 PR_SET_PDEATHSIG: Final = 1
 # Less memory: checks were made by `prepare` and would load every view again; glibc keeps a heap per thread otherwise.
 LEAN: Final = {"CELERY_SKIP_CHECKS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -44,7 +45,10 @@ class Member:
     is_once: bool = False
     waits: bool = False
     """Starts when the one-time jobs have ended."""
+    is_patient: bool = False
+    """Is tried again for as long as it takes: without the database it ends, and the web server goes on."""
     started_at: float = 0.0
+    not_before: float = 0.0
     short_runs: int = 0
     """Runs, one after the other, that ended before they settled."""
 
@@ -109,7 +113,8 @@ def members(host: str, port: int, *, workers: int, with_demo: bool) -> list[Memb
     worker += ["--pool", "prefork", "--concurrency", str(WORKER_PROCESSES), "--hostname", "worker@%h"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     beat = [PYTHON, "-m", "celery", "--app", "config", "--quiet", "beat", "--loglevel", "warning", "--pidfile", ""]
-    group = [Member("web", web), Member("worker", worker, waits=with_demo), Member("beat", beat, waits=with_demo)]
+    group = [Member("web", web), Member("worker", worker, waits=with_demo, is_patient=True)]
+    group.append(Member("beat", beat, waits=with_demo, is_patient=True))
     if with_demo:
         group.append(Member("demo", [PYTHON, "manage.py", "seed_demo", "--if-empty"], is_once=True))
     return group
@@ -144,7 +149,7 @@ class Group:
         if any(member.is_once for member in self.group):
             return
         for member in self.group:
-            if member.waits and member.process is None:
+            if member.waits and member.process is None and time.monotonic() >= member.not_before:
                 member.start()
 
     def _replace(self, member: Member) -> bool:
@@ -153,13 +158,23 @@ class Group:
         if member.is_once:
             self.group.remove(member)
             return True
-        if member.keeps_dying():
+        keeps_dying = member.keeps_dying()
+        if member.is_patient:
+            self._pause(member)
+            return True
+        if keeps_dying:
             say(f"{member.name} keeps stopping; its messages are above. Everything is stopped.")
             return False
         say(f"{member.name} stopped unexpectedly and is started again.")
         member.sweep()
         member.start()
         return True
+
+    def _pause(self, member: Member) -> None:
+        pause = min(LONGEST_PAUSE, 2.0 ** (member.short_runs - 1)) if member.short_runs > 1 else 0.0
+        say(f"{member.name} stopped unexpectedly and is started again{f' in {pause:.0f} s' if pause else ''}.")
+        member.sweep()
+        member.process, member.waits, member.not_before = None, True, time.monotonic() + pause
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.is_stopping = True

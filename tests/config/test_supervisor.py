@@ -136,6 +136,18 @@ def test_group__process_keeps_dying__gives_up() -> None:
     assert member.short_runs == supervisor.MOST_RESTARTS + 1
 
 
+def test_group__patient_process_keeps_dying__is_tried_again_after_a_pause(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    member = sleeper(code=f"open({str(log)!r}, 'a').write('x'); raise SystemExit(3)")
+    member.is_patient = True
+    member.short_runs = supervisor.MOST_RESTARTS
+    group = Group([member])
+    threading.Timer(4.0, group._on_signal, (signal.SIGTERM, None)).start()
+    assert group.run() == 0
+    assert log.read_text() == "x"
+    assert member.not_before - time.monotonic() > supervisor.LONGEST_PAUSE - 5
+
+
 def test_group__process_dies_after_it_settled__is_counted_anew() -> None:
     member = sleeper()
     member.short_runs = supervisor.MOST_RESTARTS
