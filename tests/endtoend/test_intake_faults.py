@@ -1,30 +1,44 @@
-"""Web, worker and beat are killed while clients send numbered messages: every acknowledged one is stored once."""
+"""Processes are killed while clients send numbered messages: every acknowledged message is stored once.
+
+Web workers, the Celery worker that drains, beat, and on PostgreSQL a whole database server of its own, all by SIGKILL.
+"""
 
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import random
 import signal
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
+from django.conf import settings
 
+from tests.endtoend.cluster import Cluster
 from tests.endtoend.stack import Stack, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.worker]
 CLIENTS = 4
 PER_REQUEST = 20
-MESSAGES = int(os.environ.get("HOLDOUT_FAULT_MESSAGES", "100000"))  # at most; clients stop once the kills are over
-KILLS = 10
-PAUSE = 0.002  # seconds between requests, so that they last as long as the kills
+MESSAGES = int(os.environ.get("HOLDOUT_FAULT_MESSAGES", "100000"))
+KILLS = 10  # at least, each with a request in flight
+PAUSE = 0.045 * 100_000 / MESSAGES  # seconds between requests, so that they last as long as the kills
+TWICE = 25  # every so many batches the acknowledgement counts as lost, and the batch is sent again
+# A member of the group that ends more than five times in a row without settling ends the group: that is not tried here.
+PLAN = ("web", "worker", "database", "web", "worker", "beat", "database", "worker", "web", "worker", "database")
+PLAN += ("web", "worker", "beat")
 
 
 class Client(threading.Thread):
@@ -35,7 +49,8 @@ class Client(threading.Thread):
         self.url, self.secret, self.label, self.amount = url, secret, label, amount
         self.acknowledged: list[str] = []
         self.repeated = 0
-        self.may_stop = threading.Event()
+        self.duplicates = 0
+        self.is_waiting = False
 
     def run(self) -> None:
         for first in range(0, self.amount, PER_REQUEST):
@@ -44,8 +59,8 @@ class Client(threading.Thread):
                 self.repeated += 1
                 time.sleep(0.05)
             self.acknowledged += ids
-            if self.may_stop.is_set():
-                return
+            if first // PER_REQUEST % TWICE == 0 and self.send(ids):
+                self.duplicates += len(ids)
             time.sleep(PAUSE)
 
     def send(self, ids: list[str]) -> bool:
@@ -63,11 +78,14 @@ class Client(threading.Thread):
             data=json.dumps({"batch": messages}).encode(),
             headers={"Authorization": "Basic " + base64.b64encode(f"{self.secret}:".encode()).decode()},
         )
+        self.is_waiting = True
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError, ValueError):
+        except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException):
             return False
+        finally:
+            self.is_waiting = False
 
 
 def victims(stack: Stack, kind: str) -> list[psutil.Process]:
@@ -96,35 +114,77 @@ def prepare_source(stack: Stack) -> str:
     ).strip()
 
 
-def test_intake__processes_killed_ten_times__acknowledged_messages_are_there_once(stack: Stack) -> None:
-    stack.start()
+@pytest.fixture
+def cluster() -> Iterator[Cluster | None]:
+    """A database server to be killed, where the suite runs on PostgreSQL."""
+    if not settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
+        yield None
+        return
+    made = Cluster()
+    made.start()
+    yield made
+    made.remove()
+
+
+def strike(stack: Stack, kind: str, cluster: Cluster | None, chance: random.Random) -> None:
+    """Kill one process of the kind, or the database server."""
+    if kind == "database":
+        assert cluster is not None
+        cluster.kill()
+        cluster.start()
+        return
+    found = until(lambda: victims(stack, kind), what=kind)
+    os.kill(chance.choice(found).pid, signal.SIGKILL)
+
+
+def test_intake__processes_killed_ten_times__acknowledged_messages_are_there_once(
+    tmp_path: Path, cluster: Cluster | None
+) -> None:
+    stack = Stack(folder=tmp_path, database_url="" if cluster is None else cluster.url)
+    try:
+        stack.start()
+        bombard(stack, cluster)
+    finally:
+        stack.stop()
+
+
+def bombard(stack: Stack, cluster: Cluster | None) -> None:
     secret = prepare_source(stack)
     clients = [Client(stack.url, secret, f"c{number}", MESSAGES // CLIENTS) for number in range(CLIENTS)]
     for client in clients:
         client.start()
     chance = random.Random(1)
-    kills = 0
-    while kills < KILLS:
-        time.sleep(chance.uniform(0.5, 1.5))
-        found = victims(stack, ("web", "worker", "web", "beat", "worker")[kills % 5])
-        if found:
-            os.kill(chance.choice(found).pid, signal.SIGKILL)
-            kills += 1
+    kills: Counter[str] = Counter()
+    in_flight = 0
+    for planned in PLAN:
+        kind = "worker" if planned == "database" and cluster is None else planned
+        time.sleep(chance.uniform(1.0, 2.5))
+        is_waiting = any(client.is_waiting for client in clients)
+        strike(stack, kind, cluster, chance)
+        kills[kind] += 1
+        in_flight += is_waiting
         assert stack.process is not None
         assert stack.process.poll() is None, stack.log.read_text()[-3000:]
+    assert in_flight >= KILLS, "the clients were done too early"
     for client in clients:
-        client.may_stop.set()
-        client.join(timeout=120)
+        client.join(timeout=300)
         assert not client.is_alive()
     acknowledged = [one for client in clients for one in client.acknowledged]
-    assert sum(client.repeated for client in clients) > 0, "no request was in flight when a process was killed"
+    repeated, duplicates = sum(client.repeated for client in clients), sum(client.duplicates for client in clients)
+    sys.stdout.write(
+        f"{len(acknowledged)} acknowledged, {dict(kills)} killed, {in_flight} times with a request in flight, "
+        f"{repeated} requests repeated, {duplicates} duplicates acknowledged\n"
+    )
+    assert len(acknowledged) == MESSAGES // CLIENTS // PER_REQUEST * PER_REQUEST * CLIENTS
+    assert repeated > 0, "no request was in flight when a process was killed"
+    assert duplicates > 0
 
     def drained() -> bool:
         return stack.run("from marketing.models import Event; print(Event.objects.count())").strip() == str(
             len(acknowledged)
         )
 
-    until(drained, what=f"{len(acknowledged)} events in the database", patience=120)
+    until(drained, what=f"{len(acknowledged)} events in the database", patience=180)
     stored = stack.run(
         "from marketing.models import Event\nprint('\\n'.join(Event.objects.values_list('message_id', flat=True)))"
     ).split()
