@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from experiments.errors import CannotExport, CannotTransition, InvalidDesign, UnknownExperiment
+from experiments.errors import CannotExport, CannotTransition, CannotUseMetric, InvalidDesign, UnknownExperiment
 from webapi.endpoint import Endpoint
 from webapi.errors import CONFLICT, NOT_FOUND, REFUSED, UNAVAILABLE
 from webapi.problems import Border
@@ -23,5 +23,6 @@ class ExperimentsEndpoint(Endpoint):
         UnknownExperiment: NOT_FOUND,
         InvalidDesign: REFUSED,
         CannotTransition: CONFLICT,
+        CannotUseMetric: REFUSED,
         CannotExport: UNAVAILABLE,
     }

@@ -13,7 +13,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from experiments.api.base import ADD, DECIDE, VIEW, ExperimentsEndpoint
+from experiments.api.base import CHANGE, DECIDE, VIEW, ExperimentsEndpoint
 from experiments.api.serializers import (
     ChangeQuery,
     HoldoutIn,
@@ -26,7 +26,7 @@ from experiments.api.serializers import (
 from experiments.ports import decode_definition
 from experiments.selectors.records import changes, get_metric, holdouts, metrics
 from experiments.services.holdout import set_holdout
-from experiments.services.metrics import MetricDraft, define_metric
+from experiments.services.metrics import MetricDraft, draft_metric, publish_metric
 from webapi.endpoint import actor_of, body_of, query_of
 from webapi.idempotency import idempotent
 from webapi.pages import page_of
@@ -35,7 +35,7 @@ from webapi.serializers import ChangeOut
 
 
 class MetricList(ExperimentsEndpoint):
-    permissions: ClassVar = {"GET": VIEW, "POST": ADD}
+    permissions: ClassVar = {"GET": VIEW, "POST": CHANGE}
 
     @extend_schema(parameters=[MetricQuery], responses={200: page_schema(MetricOut)})
     def get(self, request: Request) -> Response:
@@ -47,14 +47,14 @@ class MetricList(ExperimentsEndpoint):
     @extend_schema(request=MetricIn, responses={201: MetricOut})
     @idempotent
     def post(self, request: Request) -> Response:
-        """Define a metric, or the next version of one.
+        """Draft a metric, or the next version of one; `publish/` lets experiments use it.
 
-        Experiments keep the version that they were planned with; the same definition again makes no version.
+        There is one draft of a metric. Experiments keep the version that they were planned with.
         """
         values = body_of(request, MetricIn)
         try:
-            values["definition"] = decode_definition(values["definition"])
-            metric = define_metric(draft=MetricDraft(**values))
+            definition, tags = decode_definition(values.pop("definition")), tuple(values.pop("tags"))
+            metric = draft_metric(draft=MetricDraft(**values, definition=definition, tags=tags))
         except (ValueError, TypeError) as error:
             raise ValidationError({"definition": [f"It cannot be read: {error}."]}) from error
         except InvalidModel as error:
@@ -72,6 +72,15 @@ class MetricDetail(ExperimentsEndpoint):
         if metric is None:
             raise Http404(f"There is no metric {key!r}.")
         return Response(MetricOut(metric).data)
+
+
+class MetricPublish(ExperimentsEndpoint):
+    permissions: ClassVar = {"POST": CHANGE}
+
+    @extend_schema(request=None, responses={200: MetricOut})
+    def post(self, request: Request, key: str) -> Response:
+        """Let experiments use the draft: it becomes the current version."""
+        return Response(MetricOut(publish_metric(key=key)).data)
 
 
 class HoldoutList(ExperimentsEndpoint):

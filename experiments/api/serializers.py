@@ -18,6 +18,7 @@ LONGEST_TEXT = 5_000
 MOST_ARMS = 20
 MOST_METRICS = 50
 MOST_STEPS = 20
+LONGEST_TAG = 40
 LARGEST_NUMBER = 10**12
 LONGEST_DAYS = 3_650
 
@@ -245,7 +246,9 @@ class MetricOut(serializers.Serializer[Any]):
     direction = serializers.ChoiceField(Metric.Direction.choices)
     unit = serializers.ChoiceField(Metric.Unit.choices)
     definition = serializers.JSONField()
+    tags = serializers.ListField(child=serializers.CharField())
     is_builtin = serializers.BooleanField()
+    is_draft = serializers.BooleanField()
 
 
 class MetricQuery(PageQuery):
@@ -261,6 +264,9 @@ class MetricIn(Strict):
     direction = serializers.ChoiceField(Metric.Direction.choices, default=Metric.Direction.UP)
     unit = serializers.ChoiceField(Metric.Unit.choices, default=Metric.Unit.NUMBER)
     definition = serializers.DictField(help_text="As docs/metrics.md describes it.")
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=LONGEST_TAG), default=list, max_length=MOST_STEPS
+    )
 
 
 class HoldoutOut(serializers.Serializer[Any]):

@@ -22,6 +22,7 @@ urlpatterns = [
     path("experiments/<slug:key>/snapshots/<id:snapshot_id>/", results.SnapshotDetail.as_view(), name="snapshot"),
     path("metrics/", library.MetricList.as_view(), name="metrics"),
     path("metrics/<slug:key>/", library.MetricDetail.as_view(), name="metric"),
+    path("metrics/<slug:key>/publish/", library.MetricPublish.as_view(), name="metric-publish"),
     path("holdouts/", library.HoldoutList.as_view(), name="holdouts"),
     path("changes/experiments/", library.ChangeList.as_view(), name="changes"),
 ]

@@ -59,8 +59,9 @@ def metrics(*, kind: str = "") -> QuerySet[Metric]:
 
 
 def get_metric(*, key: str) -> Metric | None:
-    """The current version of a metric."""
-    return Metric.objects.filter(key=key, is_current=True).first()
+    """The current version of a metric; its draft where there is no other."""
+    rows = Metric.objects.filter(Q(is_current=True) | Q(is_draft=True), key=key)
+    return rows.order_by("-is_current").first()
 
 
 def holdouts(*, unit_type: str = "") -> QuerySet[Holdout]:

@@ -52,6 +52,17 @@ def test_node__asking_for_an_arm__gets_what_assign_gives(
     assert run_node(code, node_folder) == PAYLOADS[arm]
 
 
+def test_notebook__as_documented__gives_frames(server: Server) -> None:
+    server.stack.manage("createsuperuser", "--noinput", "--username", "ana", "--email", "ana@example.org")
+    issue = ("issue_key", "notebook", "--scope", "read", "--acts-for", "ana")
+    secret = server.stack.manage(*issue).strip().splitlines()[-1]
+    server.stack.manage("refresh_experiments", "buy-button")
+    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), flags=re.DOTALL)
+    code = filled(text.replace("hk_read_key", secret), server)
+    found = run_python(f"{code}\nimport json; print(json.dumps(holdout.results('buy-button')['arm'].tolist()))")
+    assert found == ["treatment"]
+
+
 def order_of(text: str) -> str:
     found = re.search(r"A-\d", text)
     assert found is not None

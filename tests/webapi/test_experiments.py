@@ -188,14 +188,28 @@ def test_list__filters__narrow_it(api: Api) -> None:
     }  # fmt: skip
 
 
-def test_metric__defined_and_changed__is_the_next_version(api: Api) -> None:
+def test_metric__drafted_and_published__is_the_next_version(api: Api) -> None:
     metric = api.get("metrics/conversion/").json()
-    body = {name: metric[name] for name in ("name", "kind", "direction", "unit", "definition")} | {"key": "mine"}
-    first = api.post("metrics/", body)
-    again = api.post("metrics/", body | {"name": "Mine"})
-    assert (first.status_code, first.json()["version"], again.json()["version"]) == (201, 1, 2)
-    assert [row["key"] for row in api.get("metrics/?kind=proportion&ordering=key").json()["results"]].count("mine") == 1
-    assert api.post("metrics/", body | {"definition": {"schema": 99}}).json()["errors"][0]["pointer"] == "/definition"
+    body = {name: metric[name] for name in ("name", "kind", "direction", "unit", "definition", "tags")}
+    first = api.post("metrics/", body | {"key": "mine"})
+    assert (first.status_code, first.json()["version"], first.json()["is_draft"]) == (201, 1, True)
+    listed = [row["key"] for row in api.get("metrics/?kind=proportion&ordering=key").json()["results"]]
+    assert "mine" not in listed
+    assert api.get("metrics/mine/").json()["is_draft"] is True
+    assert api.post("metrics/mine/publish/").json()["is_draft"] is False
+    assert api.post("metrics/", body | {"key": "mine", "name": "Mine"}).json()["version"] == 2
+    assert api.get("metrics/mine/").json()["version"] == 1
+    assert api.post("metrics/mine/publish/").json()["name"] == "Mine"
+    assert api.post("metrics/mine/publish/").status_code == 422
+    wrong = api.post("metrics/", body | {"key": "mine", "definition": {"schema": 99}})
+    assert wrong.json()["errors"][0]["pointer"] == "/definition"
+
+
+def test_metric__built_in__cannot_be_redefined(api: Api) -> None:
+    metric = api.get("metrics/conversion/").json()
+    body = {name: metric[name] for name in ("key", "name", "kind", "definition")}
+    answer = api.post("metrics/", body)
+    assert (answer.status_code, "built in" in answer.json()["detail"]) == (422, True)
 
 
 def test_holdout__set__is_listed_with_its_version(api: Api) -> None:
