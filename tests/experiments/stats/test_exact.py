@@ -252,3 +252,19 @@ def test_exact_tests__simulation__at_most_alpha_where_wald_is_not() -> None:
     x_c, x_t = rng.binomial(1000, 0.004, 1500), rng.binomial(9000, 0.004, 1500)
     found = compare_exact(x_c, 1000, x_t, 9000).p_value
     assert (found < 0.05).mean() <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1500)
+
+
+@pytest.mark.parametrize("alternative", Alternative)
+@pytest.mark.parametrize("largest", [60, 4_000])
+def test_compare_exact__any_tables__p_value_agrees_with_its_intervals(alternative: Alternative, largest: int) -> None:
+    rng = np.random.default_rng(12)
+    n = rng.integers(3, largest, (2, 300))
+    x = np.minimum(rng.integers(0, 25, (2, 300)), n)
+    x[0, :40], x[1, 40:60] = 0, n[1, 40:60]
+    told = compare_exact(x[0], n[0], x[1], n[1], alternative=alternative)
+    rejected = told.p_value < 0.05
+    assert 20 < rejected.sum() < 280
+    assert np.array_equal(rejected, ~told.effect_ci.contains(0.0))
+    lifted = np.isfinite(told.lift)
+    assert np.array_equal(rejected[lifted], ~told.lift_ci.contains(0.0)[lifted])
+    assert told.effect_ci.contains(told.effect).all()
