@@ -141,11 +141,13 @@ def unit_totals(
     clean = clean_units(_only(facts.exposures(experiment_key=experiment_key), units), until=until)
     if not metrics:
         return clean.order_by("unit")
-    near = near_events(facts, clean, metrics=metrics, until=until, units=units)
-    sums, others = _outcomes(near, experiment_key=experiment_key, metrics=metrics)
+    relations: list[ibis.Table] = []
+    for group in scan_groups(metrics):
+        near = near_events(facts, clean, metrics=group, until=until, units=units)
+        sums, others = _outcomes(near, experiment_key=experiment_key, metrics=group)
+        relations += [near.group_by("unit").agg(**sums), *others] if sums else others
     joined = clean
-    relations = [] if not sums else [near.group_by("unit").agg(**sums)]
-    for place, relation in enumerate([*relations, *others]):
+    for place, relation in enumerate(relations):
         named = relation.rename({f"event_unit_{place}": "unit"})
         joined = joined.left_join(named, joined.unit == named[f"event_unit_{place}"])
     columns = [name for metric in metrics for name in metric.columns]
@@ -167,6 +169,21 @@ def event_values(
     chosen = near.filter(parts.matches(near, part, experiment_key=experiment_key) & inside(near, metric))
     rows = chosen.select("unit", number=parts.number(chosen, part))
     return rows.filter(rows.number.notnull()).order_by("unit", "number")
+
+
+def scan_groups(metrics: Sequence[PlannedMetric]) -> list[list[PlannedMetric]]:
+    """Metrics that read the same types of events, which share one scan: no type is read twice.
+
+    One scan of everything would test each event for each metric; measured, that is twice as slow.
+    """
+    groups: list[tuple[set[str], list[PlannedMetric]]] = []
+    for metric in metrics:
+        types, members = set(metric.definition.read_types), [metric]
+        for group in [group for group in groups if group[0] & types]:
+            groups.remove(group)
+            types, members = types | group[0], [*group[1], *members]
+        groups.append((types, members))
+    return [sorted(members, key=lambda metric: metric.index) for _, members in groups]
 
 
 def near_events(
@@ -212,6 +229,7 @@ def _outcomes(
     near: ibis.Table, *, experiment_key: str, metrics: Sequence[PlannedMetric]
 ) -> tuple[dict[str, ibis.expr.types.IntegerScalar], list[ibis.Table]]:
     """The conditional sums over the events near an exposure, and the relations that no sum can be."""
+    read = {name for metric in metrics for name in metric.definition.read_types}
     sums: dict[str, ibis.expr.types.IntegerScalar] = {}
     others: list[ibis.Table] = []
     for metric in metrics:
@@ -228,7 +246,7 @@ def _outcomes(
             wanted.append((metric.before, parts.unordered(metric.definition.numerator), before))
         for column, part, when in wanted:
             if parts.is_sum(part):
-                condition = parts.matches(near, part, experiment_key=experiment_key) & when
+                condition = parts.matches(near, part, experiment_key=experiment_key, only=read) & when
                 sums[column] = parts.aggregate(near, part, condition)
             else:
                 others.append(parts.relation(near, part, when, experiment_key=experiment_key, column=column))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Collection
 from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Final
@@ -27,10 +28,19 @@ def unordered(part: Part) -> Part:
     return replace(part, after=())
 
 
-def matches(events: ibis.Table, part: Part, *, experiment_key: str) -> BooleanValue:
-    """Whether an event belongs to the part: its type first, so that properties are read last."""
-    conditions = [_filter(events, item, experiment_key) for item in part.filters]
-    return reduce(lambda one, other: one & other, conditions, events.type.isin(part.event_types))
+def matches(
+    events: ibis.Table, part: Part, *, experiment_key: str, only: Collection[str] | None = None
+) -> BooleanValue:
+    """Whether an event belongs to the part: its type first, so that properties are read last.
+
+    Where `only` these types were read and the part counts all of them, the type need not be looked at.
+    """
+    import ibis
+
+    is_every = only is not None and set(only) <= set(part.event_types)
+    conditions = [] if is_every else [events.type.isin(part.event_types)]
+    conditions += [_filter(events, item, experiment_key) for item in part.filters]
+    return reduce(lambda one, other: one & other, conditions) if conditions else ibis.literal(True)
 
 
 def number(events: ibis.Table, part: Part) -> IntegerValue:

@@ -1,17 +1,17 @@
-WITH `t5` AS (
+WITH `t8` AS (
   SELECT
-    `t2`.`unit`,
-    MIN(`t2`.`arm`) AS `arm`,
-    MAX(`t2`.`arm`) AS `last_arm`,
-    MIN(`t2`.`phase`) AS `phase`,
-    MIN(`t2`.`first_at`) AS `first_at`
+    `t3`.`unit`,
+    MIN(`t3`.`arm`) AS `arm`,
+    MAX(`t3`.`arm`) AS `last_arm`,
+    MIN(`t3`.`phase`) AS `phase`,
+    MIN(`t3`.`first_at`) AS `first_at`
   FROM (
     SELECT
       *
     FROM `exposures` AS `t0`
     WHERE
       `t0`.`first_at` < 1775037600000000
-  ) AS `t2`
+  ) AS `t3`
   GROUP BY
     1
 )
@@ -19,48 +19,47 @@ SELECT
   *
 FROM (
   SELECT
-    `t9`.`unit`,
-    `t9`.`arm`,
-    `t9`.`phase`,
-    `t9`.`first_at`,
-    COALESCE(`t15`.`total_0`, 0) AS `total_0`,
-    COALESCE(`t15`.`before_0`, 0) AS `before_0`,
-    COALESCE(`t15`.`total_1`, 0) AS `total_1`,
-    COALESCE(`t15`.`before_1`, 0) AS `before_1`,
-    COALESCE(`t15`.`total_2`, 0) AS `total_2`
+    `t12`.`unit`,
+    `t12`.`arm`,
+    `t12`.`phase`,
+    `t12`.`first_at`,
+    COALESCE(`t22`.`total_0`, 0) AS `total_0`,
+    COALESCE(`t22`.`before_0`, 0) AS `before_0`,
+    COALESCE(`t22`.`total_1`, 0) AS `total_1`,
+    COALESCE(`t22`.`before_1`, 0) AS `before_1`,
+    COALESCE(`t23`.`total_2`, 0) AS `total_2`
   FROM (
     SELECT
-      `t6`.`unit`,
-      `t6`.`arm`,
-      `t6`.`phase`,
-      `t6`.`first_at`
-    FROM `t5` AS `t6`
+      `t9`.`unit`,
+      `t9`.`arm`,
+      `t9`.`phase`,
+      `t9`.`first_at`
+    FROM `t8` AS `t9`
     WHERE
-      `t6`.`arm` = `t6`.`last_arm`
-  ) AS `t9`
+      `t9`.`arm` = `t9`.`last_arm`
+  ) AS `t12`
   LEFT OUTER JOIN (
     SELECT
-      `t13`.`unit` AS `event_unit_0`,
-      `t13`.`total_0`,
-      `t13`.`before_0`,
-      `t13`.`total_1`,
-      `t13`.`before_1`,
-      `t13`.`total_2`
+      `t18`.`unit` AS `event_unit_0`,
+      `t18`.`total_0`,
+      `t18`.`before_0`,
+      `t18`.`total_1`,
+      `t18`.`before_1`
     FROM (
       SELECT
-        `t12`.`unit`,
+        `t16`.`unit`,
         MAX(
           CAST(IF(
-            `t12`.`type` IN ('Order Completed')
+            `t16`.`type` IN ('Order Completed')
             AND (
               (
-                `t12`.`at` >= (
-                  `t12`.`first_at` + 0
+                `t16`.`at` >= (
+                  `t16`.`first_at` + 0
                 )
               )
               AND (
-                `t12`.`at` < (
-                  `t12`.`first_at` + 604800000000
+                `t16`.`at` < (
+                  `t16`.`first_at` + 604800000000
                 )
               )
             ),
@@ -70,15 +69,15 @@ FROM (
         ) AS `total_0`,
         MAX(
           CAST(IF(
-            `t12`.`type` IN ('Order Completed')
+            `t16`.`type` IN ('Order Completed')
             AND (
               (
-                `t12`.`at` >= (
-                  `t12`.`first_at` - 1209600000000
+                `t16`.`at` >= (
+                  `t16`.`first_at` - 1209600000000
                 )
               )
               AND (
-                `t12`.`at` < `t12`.`first_at`
+                `t16`.`at` < `t16`.`first_at`
               )
             ),
             1,
@@ -87,55 +86,102 @@ FROM (
         ) AS `before_0`,
         SUM(
           IF(
-            `t12`.`type` IN ('Order Completed', 'Order Refunded')
+            TRUE
             AND (
               (
-                `t12`.`at` >= (
-                  `t12`.`first_at` + 0
+                `t16`.`at` >= (
+                  `t16`.`first_at` + 0
                 )
               )
               AND (
-                `t12`.`at` < (
-                  `t12`.`first_at` + 604800000000
+                `t16`.`at` < (
+                  `t16`.`first_at` + 604800000000
                 )
               )
             ),
-            COALESCE(`t12`.`value`, 0),
+            COALESCE(`t16`.`value`, 0),
             0
           )
         ) AS `total_1`,
         SUM(
           IF(
-            `t12`.`type` IN ('Order Completed', 'Order Refunded')
+            TRUE
             AND (
               (
-                `t12`.`at` >= (
-                  `t12`.`first_at` - 1209600000000
+                `t16`.`at` >= (
+                  `t16`.`first_at` - 1209600000000
                 )
               )
               AND (
-                `t12`.`at` < `t12`.`first_at`
+                `t16`.`at` < `t16`.`first_at`
               )
             ),
-            COALESCE(`t12`.`value`, 0),
+            COALESCE(`t16`.`value`, 0),
             0
           )
-        ) AS `before_1`,
+        ) AS `before_1`
+      FROM (
+        SELECT
+          *
+        FROM (
+          SELECT
+            `t6`.`unit`,
+            `t6`.`type`,
+            `t6`.`at`,
+            `t6`.`value`,
+            `t13`.`first_at`
+          FROM (
+            SELECT
+              *
+            FROM `events` AS `t1`
+            WHERE
+              `t1`.`type` IN ('Order Completed', 'Order Refunded')
+          ) AS `t6`
+          INNER JOIN (
+            SELECT
+              `t9`.`unit`,
+              `t9`.`first_at`
+            FROM `t8` AS `t9`
+            WHERE
+              `t9`.`arm` = `t9`.`last_arm`
+          ) AS `t13`
+            ON `t6`.`unit` = `t13`.`unit`
+        ) AS `t14`
+        WHERE
+          `t14`.`at` >= (
+            `t14`.`first_at` - 1209600000000
+          )
+          AND `t14`.`at` < (
+            `t14`.`first_at` + 604800000000
+          )
+          AND `t14`.`at` < 1775037600000000
+      ) AS `t16`
+      GROUP BY
+        1
+    ) AS `t18`
+  ) AS `t22`
+    ON `t12`.`unit` = `t22`.`event_unit_0`
+  LEFT OUTER JOIN (
+    SELECT
+      `t19`.`unit` AS `event_unit_1`,
+      `t19`.`total_2`
+    FROM (
+      SELECT
+        `t17`.`unit`,
         SUM(
           CAST(IF(
-            `t12`.`type` IN ('Recommendation Clicked')
-            AND (
-              `t12`.`property_experiment` = 'hand'
+            (
+              `t17`.`property_experiment` = 'hand'
             )
             AND (
               (
-                `t12`.`at` >= (
-                  `t12`.`first_at` + 0
+                `t17`.`at` >= (
+                  `t17`.`first_at` + 0
                 )
               )
               AND (
-                `t12`.`at` < (
-                  `t12`.`first_at` + 86400000000
+                `t17`.`at` < (
+                  `t17`.`first_at` + 86400000000
                 )
               )
             ),
@@ -148,46 +194,46 @@ FROM (
           *
         FROM (
           SELECT
-            `t4`.`unit`,
-            `t4`.`type`,
-            `t4`.`at`,
-            `t4`.`value`,
-            `t4`.`property_experiment`,
-            `t10`.`first_at`
+            `t7`.`unit`,
+            `t7`.`type`,
+            `t7`.`at`,
+            `t7`.`value`,
+            `t7`.`property_experiment`,
+            `t13`.`first_at`
           FROM (
             SELECT
               *
-            FROM `events` AS `t1`
+            FROM `events` AS `t2`
             WHERE
-              `t1`.`type` IN ('Order Completed', 'Order Refunded', 'Recommendation Clicked')
-          ) AS `t4`
+              `t2`.`type` IN ('Recommendation Clicked')
+          ) AS `t7`
           INNER JOIN (
             SELECT
-              `t6`.`unit`,
-              `t6`.`first_at`
-            FROM `t5` AS `t6`
+              `t9`.`unit`,
+              `t9`.`first_at`
+            FROM `t8` AS `t9`
             WHERE
-              `t6`.`arm` = `t6`.`last_arm`
-          ) AS `t10`
-            ON `t4`.`unit` = `t10`.`unit`
-        ) AS `t11`
+              `t9`.`arm` = `t9`.`last_arm`
+          ) AS `t13`
+            ON `t7`.`unit` = `t13`.`unit`
+        ) AS `t15`
         WHERE
-          `t11`.`at` >= (
-            `t11`.`first_at` - 1209600000000
+          `t15`.`at` >= (
+            `t15`.`first_at` - 0
           )
-          AND `t11`.`at` < (
-            `t11`.`first_at` + 604800000000
+          AND `t15`.`at` < (
+            `t15`.`first_at` + 86400000000
           )
-          AND `t11`.`at` < 1775037600000000
-      ) AS `t12`
+          AND `t15`.`at` < 1775037600000000
+      ) AS `t17`
       GROUP BY
         1
-    ) AS `t13`
-  ) AS `t15`
-    ON `t9`.`unit` = `t15`.`event_unit_0`
-) AS `t16`
+    ) AS `t19`
+  ) AS `t23`
+    ON `t12`.`unit` = `t23`.`event_unit_1`
+) AS `t24`
 ORDER BY
-  `t16`.`unit` ASC NULLS LAST;
+  `t24`.`unit` ASC NULLS LAST;
 
 WITH `t5` AS (
   SELECT
