@@ -158,6 +158,18 @@ def test_drain__another_drainer_at_work__does_nothing(tmp_path: Path, source: So
     assert drain(at=NOW, folder=tmp_path).accepted == 1
 
 
+def test_drain__two_hosts__each_drains_its_own_spool_and_a_message_sent_to_both_is_one(
+    tmp_path: Path, source: Source
+) -> None:
+    hosts = [tmp_path / "one", tmp_path / "two"]
+    for number, folder in enumerate(hosts):
+        folder.mkdir()
+        spool(folder, line(source, {"batch": [viewed(1), viewed(10 + number)]}))
+    results = [drain(at=NOW, folder=folder) for folder in hosts]
+    assert [(one.accepted, one.duplicates) for one in results] == [(2, 0), (1, 1)]
+    assert Event.objects.count() == 3
+
+
 def test_drain__offset_of_a_removed_segment__is_forgotten_after_a_week(tmp_path: Path) -> None:
     SpoolOffset.objects.create(segment="old", offset=1, updated_at=NOW - timedelta(days=8))
     SpoolOffset.objects.create(segment="new", offset=1, updated_at=NOW - timedelta(days=1))
