@@ -104,7 +104,8 @@ class WriteKeyAdmin(RecordAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[WriteKey]:
         """Add what was used today."""
         today = KeyUsage.objects.filter(key=OuterRef("pk"), day=timezone.now().astimezone(UTC).date())
-        return super().get_queryset(request).annotate(used=Subquery(today.values("n")[:1]))
+        keys: QuerySet[WriteKey] = super().get_queryset(request)
+        return keys.annotate(used=Subquery(today.values("n")[:1]))
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Rate limit and quota can be changed; the rest is what it was issued with."""

@@ -31,14 +31,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(look: Callable[[], Found | None], *, what: str, patience: float = PATIENCE) -> Found:
+def until(look: Callable[[], Found | None], *, what: str, patience: float = PATIENCE, pause: float = 0.3) -> Found:
     """Return the first result of `look` that is not None or False; fail naming `what` when patience ends."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         found = look()
         if found:
             return found
-        time.sleep(0.3)
+        time.sleep(pause)
     raise AssertionError(f"after {patience:.0f} s there was still no {what}")
 
 

@@ -102,7 +102,8 @@ def _next(lines: list[str], start: int, pattern: str) -> int:
 
 def test_disk__full__is_503_and_what_was_acknowledged_is_stored(stack: Stack) -> None:
     secret = prepared(stack)
-    acknowledged, refused = [], []
+    acknowledged: list[str] = []
+    refused: list[str] = []
     # SQLite's own files are larger than the limit: here only reading is asked of the database.
     with served(stack, most_bytes=FULL):
         for number in range(40):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,7 @@ def test_start__no_usable_file__the_database_is_missed(
 
 
 def test_save__disk_full__costs_nothing_but_the_file(tmp_path: Path) -> None:
-    config_file.save(tmp_path / "missing" / "file", module.HoldoutConfig("", "user", 1, 0.1, "s", 1, _at(), None))
-
-
-def _at() -> module.datetime:
-    return module.datetime(2026, 11, 24, tzinfo=module.datetime.now().astimezone().tzinfo)
+    config_file.save(
+        tmp_path / "missing" / "file",
+        module.HoldoutConfig("", "user", 1, 0.1, "s", 1, datetime(2026, 11, 24, tzinfo=UTC), None),
+    )
