@@ -163,4 +163,6 @@ def _exposure(properties: Mapping[str, Any], people: Mapping[str, Any]) -> tuple
         **({"unit_type": unit_type} if unit_type else {}),
     }
     owner = {"user_id": "userId", "anonymous": "anonymousId"}.get(unit_type or "")
+    if unit_type and not owner:
+        renamed["group_id"] = properties.get("hashValue")  # an account or the like, seen by whoever is named
     return renamed, {**people, owner: properties.get("hashValue")} if owner else dict(people)

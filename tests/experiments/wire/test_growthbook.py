@@ -290,7 +290,7 @@ def test_track__exposure__becomes_a_message_of_the_hashed_unit(decide: Decide, g
     assert told == [
         {**track, "properties": properties | {"unit_type": "user_id"}, "userId": "u1", "anonymousId": "d"},
         {**track, "properties": properties | {"unit_type": "anonymous"}, "anonymousId": "u1"},
-        {**track, "properties": properties | {"unit_type": "account"}, "userId": "u"},
+        {**track, "properties": properties | {"unit_type": "account", "group_id": "u1"}, "userId": "u"},
         {"type": "track", "event": "Page View", "properties": {"path": "/"}, "anonymousId": "d"},
         {"type": "track", "event": "Bare", "properties": {}, "userId": "u"},
     ]
