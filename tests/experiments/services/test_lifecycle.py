@@ -285,3 +285,19 @@ def test_guards__weights_of_a_started_phase__immutable() -> None:
 def test_experiment__time_of_creation__before_the_start() -> None:
     experiment = make_experiment(status="running")
     assert (experiment.created_at, experiment.started_at) == (T0, STARTED)
+
+
+@pytest.mark.parametrize("change", [{"plan": {}}, {"alpha": 0.2}, {"planned_size": 5}, {"mde": None}])
+def test_plan__after_the_start__the_database_refuses_a_change(change: dict[str, Any]) -> None:
+    draft = make_experiment(mde=0.1)
+    Experiment.objects.filter(pk=draft.pk).update(alpha=0.04)
+    experiment = make_experiment(status="running", mde=0.1)
+    with pytest.raises(IntegrityError, match="registered plan"), transaction.atomic():
+        Experiment.objects.filter(pk=experiment.pk).update(**change)
+    Experiment.objects.filter(pk=experiment.pk).update(name="Another name", plan=experiment.plan)
+
+
+def test_plan__metric_of_a_running_experiment__keeps_its_role() -> None:
+    experiment = make_experiment(status="running")
+    with pytest.raises(IntegrityError, match="metrics of a registered plan"), transaction.atomic():
+        experiment.metrics.update(window_hours=1)
