@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.test import Client, override_settings
 from rest_framework.test import APIRequestFactory
 
@@ -94,9 +94,15 @@ def test_documentation__asked_for_by_anybody__has_everything_and_no_script(clien
     assert client.post(f"{API}docs/").status_code == 405
 
 
-def test_handle__permission_of_django__is_a_problem_and_a_bug_is_not() -> None:
-    request = APIRequestFactory().get("/api/v1/x/")
-    answer = handle(PermissionDenied(), {"request": request})
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [(PermissionDenied(), 403, "forbidden"), (RequestDataTooBig("Too much."), 413, "too-large")],
+)
+def test_handle__error_of_django__is_a_problem(error: Exception, status: int, slug: str) -> None:
+    answer = handle(error, {"request": APIRequestFactory().get("/api/v1/x/")})
     assert answer is not None
-    assert (answer.status_code, answer.data["type"]) == (403, "/api/v1/docs/#forbidden")
-    assert handle(ZeroDivisionError(), {"request": request}) is None
+    assert (answer.status_code, answer.data["type"]) == (status, f"/api/v1/docs/#{slug}")
+
+
+def test_handle__bug__is_no_problem_of_the_callers() -> None:
+    assert handle(ZeroDivisionError(), {"request": APIRequestFactory().get("/api/v1/x/")}) is None

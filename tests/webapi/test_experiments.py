@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from experiments.models import ChangeLog, Experiment
 from tests.factories.experiments import make_experiment
 from tests.webapi.conftest import Api
+from webapi.models import StoredAnswer
 
 pytestmark = pytest.mark.django_db
 DESIGN: dict[str, Any] = {
@@ -74,6 +75,7 @@ def test_experiment__repeated_with_the_same_key__is_made_once(api: Api) -> None:
     assert (first.json(), first["Location"]) == (again.json(), again["Location"])
     assert (first.headers.get("Idempotent-Replayed"), again["Idempotent-Replayed"]) == (None, "true")
     assert Experiment.objects.count() == 1
+    assert [str(kept) for kept in StoredAnswer.objects.all()] == ["abc"]
 
     other = api.post("experiments/", DESIGN | {"key": "other"}, **{"idempotency-key": "abc"})
     assert (other.status_code, other.json()["type"]) == (422, "/api/v1/docs/#refused")

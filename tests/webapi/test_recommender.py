@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from recommender.models import Item
-from tests.factories.campaigns import make_catalogue
+from recommender.models import Item, ModelVersion, Strategy
+from tests.factories.campaigns import STARTED, make_catalogue
 from tests.webapi.conftest import Api
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +53,31 @@ def test_training__asked_for__is_the_workers_matter(
     assert asked == ["popularity"]
     assert api.get("strategies/popularity/models/?status=published").json() == {"results": [], "next": None}
     assert api.post("strategies/popularity/roll-back/").status_code == 409
+
+
+def test_models__published_and_rolled_back__serve_in_turn(api: Api) -> None:
+    make_catalogue()
+    strategy = Strategy.objects.get(slug="popularity")
+    assert strategy.current_version is not None
+    made = [
+        ModelVersion.objects.create(
+            strategy=strategy,
+            strategy_version=strategy.current_version,
+            status="ready",
+            until=0,
+            sha256="0" * 64,
+            path="model.npz",
+            started_at=STARTED + timedelta(hours=n),
+            trained_at=STARTED + timedelta(hours=n),
+        ).pk
+        for n in range(2)
+    ]
+    for pk in made:
+        assert api.post(f"strategies/popularity/models/{pk}/publish/").json()["status"] == "published"
+    assert api.post(f"strategies/popularity/models/{made[1]}/publish/").status_code == 409
+    assert api.post("strategies/popularity/roll-back/").json()["id"] == made[0]
+    listed = api.get("strategies/popularity/models/").json()["results"]
+    assert [(row["id"], row["status"]) for row in listed] == [(made[1], "retired"), (made[0], "published")]
 
 
 @pytest.mark.parametrize(
