@@ -90,7 +90,14 @@ class BareFacts:
 
         return ibis.table({"unit": "int64", "arm": "string", "phase": "int64", "first_at": "int64"}, name="exposures")
 
-    def events(self, *, event_types: Sequence[str], properties: Sequence[str]) -> ibis.Table:
+    def events(
+        self,
+        *,
+        event_types: Sequence[str],
+        properties: Sequence[str],
+        numbers: Sequence[str] = (),
+        units: ibis.Table | None = None,
+    ) -> ibis.Table:
         import ibis
 
         table = ibis.table({"unit": "int64", "type": "string", "at": "int64", "value": "int64"}, name="events")

@@ -28,10 +28,9 @@ def mark_dirty(*, units: Iterable[str]) -> None:
     if not rows:
         return
     table = DirtyUnit._meta.db_table
-    each = "json_array_elements_text(%s::json)" if connection.vendor == "postgresql" else "json_each(%s)"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} (unit, claim) SELECT value, '' FROM {each}",  # noqa: S608 - constants
+            f"INSERT INTO {table} (unit, claim) SELECT value, '' FROM {_each()}",  # noqa: S608 - constants
             [json.dumps(rows)],
         )
 
@@ -53,6 +52,16 @@ def spread_marks() -> None:
     DirtyUnit.objects.filter(claim=claim).delete()
 
 
+def delete_stale(*, ids: Sequence[int]) -> None:
+    """Delete exactly these rows: another one with a smaller number may be committed only now."""
+    table = StaleUnit._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"DELETE FROM {table} WHERE id IN (SELECT CAST(value AS bigint) FROM {_each()})",  # noqa: S608 - constants
+            [json.dumps(list(ids))],
+        )
+
+
 def drop_states(*, experiment_ids: Sequence[int]) -> None:
     """Forget what was computed for these experiments, at once: somebody in it asked to be forgotten."""
     rows = FactsState.objects.filter(experiment__in=experiment_ids)
@@ -66,3 +75,8 @@ def drop_states(*, experiment_ids: Sequence[int]) -> None:
 def state_folder() -> Path:
     """Where the files of the states lie."""
     return Path(settings.DATA_DIR) / FOLDER
+
+
+def _each() -> str:
+    """A JSON list of the parameters as rows with a column `value`."""
+    return "json_array_elements_text(%s::json)" if connection.vendor == "postgresql" else "json_each(%s)"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
-from experiments.facts.database import DatabaseFacts
+from experiments.facts.database import DatabaseFacts, column_array
 from experiments.facts.expressions import (
     PlannedMetric,
     event_values,
@@ -30,7 +30,7 @@ from experiments.facts.expressions import (
 from experiments.facts.in_code import registered
 from experiments.models import Experiment, FactsState, StaleUnit
 from experiments.ports import Facts
-from experiments.services.dirty import spread_marks, state_folder
+from experiments.services.dirty import delete_stale, spread_marks, state_folder
 from experiments.services.totals import UnitTotals, build_totals, load_totals
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _merge(kept: Mapping[str, pa.Table], fresh: Mapping[str, pa.Table], stale: s
     for name, table in kept.items():
         kind = table.schema.field("unit").type
         is_number = pa.types.is_integer(kind)
-        values = pa.array([int(unit) if is_number else unit for unit in sorted(stale)], type=kind)
+        values = column_array(tuple(int(unit) if is_number else unit for unit in sorted(stale)), kind)
         others = table.filter(pc.invert(pc.is_in(table.column("unit"), value_set=values)))
         order = [(column, "ascending") for column in _ORDER.get(name, _ORDER[_VALUES])]
         merged[name] = pa.concat_tables([others, fresh[name]]).sort_by(order)
@@ -162,8 +162,7 @@ def _store(
     token = secrets.token_hex(16)
     _write(token, tables)
     with transaction.atomic():
-        for begin in range(0, len(stale), _BATCH):
-            StaleUnit.objects.filter(pk__in=stale[begin : begin + _BATCH]).delete()
+        delete_stale(ids=stale)
         StaleUnit.objects.bulk_create([StaleUnit(state=state, unit=unit) for unit in later], batch_size=_BATCH)
         FactsState.objects.filter(pk=state.pk).update(
             token=token,
