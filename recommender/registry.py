@@ -19,6 +19,7 @@ from recommender.algorithms.base import Algorithm
 from recommender.algorithms.blend import Blend
 from recommender.algorithms.bpr import Bpr
 from recommender.algorithms.content import Content
+from recommender.algorithms.deep import SasRec, TorchTwoTower
 from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
 from recommender.algorithms.learned import LearnedBlend
@@ -51,6 +52,8 @@ BUILT_IN: tuple[type[Algorithm], ...] = (
     Bpr,
     NextChoice,
     TwoTower,
+    TorchTwoTower,
+    SasRec,
     NextInSequence,
     SessionKNN,
     PeopleYouMayKnow,
