@@ -96,8 +96,10 @@ def segment_effects(
     common, common_error = float((weight * y).sum() / weight.sum()), math.sqrt(1 / float(weight.sum()))
     kept = tau2 / (tau2 + v)
     mean = kept * y + (1 - kept) * common
-    # Morris: the common effect is estimated too, which adds its part to what noise leaves.
-    sd = np.sqrt(kept * v + ((1 - kept) * common_error) ** 2)
+    # Morris (1983), section 4: the common effect is estimated too, and so is how much to shrink, which
+    # is known the less the fewer segments there are. Without it 95 % intervals cover as little as 73 %.
+    unsure = 2 / max(y.size - 3, 1) * (v.mean() + tau2) / (v + tau2) * ((1 - kept) * (y - common)) ** 2
+    sd = np.sqrt(kept * v + ((1 - kept) * common_error) ** 2 + unsure)
     radius = float(-special.ndtri((1 - level) / 2)) * sd
     return SegmentEffects(
         effect=_fill(hidden, shown, y),

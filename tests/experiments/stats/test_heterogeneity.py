@@ -120,3 +120,16 @@ def test_experiment_interaction__many_metrics__are_vectorized() -> None:
 def test_experiment_interaction__not_two_by_two__is_refused() -> None:
     with pytest.raises(ValueError, match="2, 2"):
         experiment_interaction(np.ones((2, 3)), 1.0, 1.0)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 8, 20])
+@pytest.mark.parametrize("tau", [0.0, 0.05, 0.1])
+def test_segment_effects__shrunk_intervals__cover(size: int, tau: float) -> None:
+    rng = np.random.default_rng(100 * size + int(100 * tau))
+    errors = np.geomspace(0.02, 0.2, size)
+    covered = []
+    for _ in range(400):
+        truth = rng.normal(0.1, tau, size)
+        told = segment_effects(rng.normal(truth, errors), errors, 500, 500)
+        covered.append(told.shrunk_interval.contains(truth).mean())
+    assert 0.88 < np.mean(covered) <= 1.0
