@@ -24,7 +24,9 @@ MAX_WAITING = 100
 """Calls under way or waiting per process; beyond it a slow database would only be made slower."""
 
 _slots = threading.BoundedSemaphore(MAX_WAITING)
-_pool: list[ThreadPoolExecutor] = []
+_write_slots = threading.BoundedSemaphore(MAX_WAITING)
+_readers: list[ThreadPoolExecutor] = []
+_writer: list[ThreadPoolExecutor] = []
 _pool_lock = threading.Lock()
 
 
@@ -35,13 +37,13 @@ class TookTooLong(Exception):
 def call_bounded(call: Callable[[], Result], *, seconds: float) -> Result:
     """The result of `call`; raises `TookTooLong` after `seconds`, and whatever the call raised.
 
-    A call that is late runs on: its effect (a stored slate) is not lost.
+    A call that is late runs on, and nobody waits for it.
     """
     if connection.in_atomic_block:
         return call()
     if not _slots.acquire(blocking=False):
         raise TookTooLong("too many calls are waiting")
-    future = _executor().submit(_run, call)
+    future = _executor(_readers, threads=THREADS).submit(_run, call)
     future.add_done_callback(_finished)
     try:
         return future.result(timeout=max(0.0, seconds))
@@ -49,6 +51,21 @@ def call_bounded(call: Callable[[], Result], *, seconds: float) -> Result:
         if future.done() and future.exception() is not None:
             raise
         raise TookTooLong(f"no answer within {seconds * 1000:.0f} ms") from None
+
+
+def call_later(call: Callable[[], object]) -> None:
+    """Runs `call` behind the caller's back, one after another; raises `TookTooLong` where too many are waiting.
+
+    One thread of its own: slow reads cannot hold writes up, and SQLite has one writer anyway. A process that ends in
+    good order finishes what is waiting; one that is killed loses it.
+    """
+    if connection.in_atomic_block:
+        call()
+        return
+    if not _write_slots.acquire(blocking=False):
+        raise TookTooLong("too many writes are waiting")
+    future = _executor(_writer, threads=1).submit(_run, call)
+    future.add_done_callback(_written)
 
 
 def _run(call: Callable[[], Result]) -> Result:
@@ -59,15 +76,21 @@ def _run(call: Callable[[], Result]) -> Result:
         close_old_connections()
 
 
+def _written(future: Future[object]) -> None:
+    _write_slots.release()
+    if not future.cancelled() and (error := future.exception()) is not None:
+        logger.error("a write behind the request failed: %s", error)
+
+
 def _finished(future: Future[Result]) -> None:
     _slots.release()
     if not future.cancelled() and (error := future.exception()) is not None:
         logger.warning("bounded call failed: %s", error)
 
 
-def _executor() -> ThreadPoolExecutor:
+def _executor(pool: list[ThreadPoolExecutor], *, threads: int) -> ThreadPoolExecutor:
     """Made at first use, so that a forked worker has threads of its own."""
     with _pool_lock:
-        if not _pool:
-            _pool.append(ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="recommender"))
-        return _pool[0]
+        if not pool:
+            pool.append(ThreadPoolExecutor(max_workers=threads, thread_name_prefix="recommender"))
+        return pool[0]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-POOL_FACTOR = 10
+POOL_FACTOR = 5
 """Candidates per place where limits or variety choose among them."""
 
 MOST_MIXED = 1_000

@@ -21,7 +21,7 @@ from recommender.choices import FallbackReason, ShortReason
 from recommender.ports import RecentEvent
 from recommender.reports import Recommendation
 from recommender.services.assortment import Catalogue, micros
-from recommender.services.bounded import TookTooLong, call_bounded
+from recommender.services.bounded import TookTooLong, call_bounded, call_later
 from recommender.services.composing import SlateBuilder
 from recommender.services.events import interactions_port
 from recommender.services.filters import DISMISSED, EVERY_TYPE, PURCHASE
@@ -35,8 +35,8 @@ MAX_SLATE = 500
 HISTORY_LIMIT = 200
 """Newest events that make the profile; also enough to know everything seen for nearly everybody."""
 
-STORING_SECONDS = 0.02
-"""How long a page waits for its slate to be stored beyond the budget's rest; the row is written in any case."""
+HISTORY_SHARE = 0.5
+"""Part of the rest of the budget that reading the history may take: a fallback's model needs the other."""
 
 LEAST_SECONDS = 0.005
 """What a refresh of plan and catalogue may take even without a budget."""
@@ -116,11 +116,10 @@ def recommend(
         return _unavailable(request, user_id, started)
     answer = _answer(request, plan, catalogue, user_id, None, started=started)
     if log:
-        rest = max(0.0, started + request.seconds - time.perf_counter()) + STORING_SECONDS
         try:
-            call_bounded(lambda: store_slate(answer=answer, version_id=plan.version_id), seconds=rest)
+            call_later(lambda: store_slate(answer=answer, version_id=plan.version_id))
         except (TookTooLong, DatabaseError):
-            logger.exception("slate %s is not stored yet", answer.recommendation_id)
+            logger.exception("slate %s is not stored", answer.recommendation_id)
     return answer
 
 
@@ -288,7 +287,7 @@ def _by_items(plan: Plan, basis: Sequence[str], at: int) -> Iterator[RecentEvent
 def _history(builder: SlateBuilder, user_id: str, at: int) -> History:
     if not user_id:
         return History()
-    rest = builder.deadline - time.perf_counter()
+    rest = HISTORY_SHARE * (builder.deadline - time.perf_counter())
     try:
         return call_bounded(lambda: read_history(builder.plan, user_id, at=at), seconds=rest)
     except (TookTooLong, DatabaseError) as error:

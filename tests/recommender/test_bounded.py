@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from recommender.services import bounded
-from recommender.services.bounded import TookTooLong, call_bounded
+from recommender.services.bounded import TookTooLong, call_bounded, call_later
 from tests.endtoend.stack import until
 
 
@@ -54,3 +54,38 @@ def test_call__too_many_waiting__refused_at_once(monkeypatch: pytest.MonkeyPatch
     bounded._slots.acquire()
     with pytest.raises(TookTooLong, match="too many"):
         call_bounded(threading.get_ident, seconds=5)
+
+
+def test_later__inside_a_transaction__runs_here_and_raises(db: None) -> None:
+    seen: list[int] = []
+    call_later(lambda: seen.append(threading.get_ident()))
+    assert seen == [threading.get_ident()]
+    with pytest.raises(ZeroDivisionError):
+        call_later(lambda: 1 / 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_later__outside__nobody_waits_one_after_another_and_failures_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release, order = threading.Event(), []
+
+    def slow() -> None:
+        release.wait(5)
+        order.append("slow")
+
+    call_later(slow)
+    call_later(lambda: order.append("quick"))
+    call_later(lambda: 1 / 0)
+    assert order == []
+    release.set()
+    until(lambda: "a write behind the request failed" in caplog.text, what="line in the log", patience=5)
+    assert order == ["slow", "quick"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_later__too_many_waiting__refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "_write_slots", threading.BoundedSemaphore(1))
+    bounded._write_slots.acquire()
+    with pytest.raises(TookTooLong, match="too many writes"):
+        call_later(threading.get_ident)

@@ -313,7 +313,7 @@ def test_recommend__slate_cannot_be_stored__answer_stands(
 
     monkeypatch.setattr(serving, "store_slate", fail)
     assert len(_ask().items) == 4
-    assert "is not stored yet" in caplog.text
+    assert "is not stored" in caplog.text
 
 
 def test_recommend__database_gone_but_remembered__old_plan_and_catalogue(
@@ -413,4 +413,36 @@ def test_recommend__history_slower_than_the_budget__slate_in_time(monkeypatch: p
     release.set()
     assert len(answer.items) == 4
     assert answer.fallback_reason == "history_unavailable"
+    assert elapsed < 0.5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_recommend__plans_and_catalogue_slower_than_the_budget__old_ones_serve_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A database that takes seconds: what is remembered serves, one caller asks anew, nobody waits for it."""
+    from recommender.services.catalogue import upsert_items
+    from recommender.services.strategies import ensure_default_strategies
+    from tests.recommender.conftest import catalogue_rows
+
+    upsert_items(items=catalogue_rows(), at=NOW)
+    ensure_default_strategies(at=NOW)
+    recommend(user_id="", k=4, strategy="popularity", context={}, at=NOW, log=False)
+    release, asked = threading.Event(), []
+
+    def slow(*_: object) -> None:
+        asked.append(1)
+        release.wait(10)
+        raise DatabaseError
+
+    monkeypatch.setattr(snapshots, "_read_plan", slow)
+    monkeypatch.setattr(snapshots, "_read_catalogue", slow)
+    for entry in (*snapshots._plans.values(), *snapshots._catalogue):
+        entry.checked = 0.0
+    started = time.perf_counter()
+    answers = [recommend(user_id="", k=4, strategy="popularity", context={}, at=NOW, log=False) for _ in range(3)]
+    elapsed = time.perf_counter() - started
+    release.set()
+    assert {len(answer.items) for answer in answers} == {4}
+    assert len(asked) == 2
     assert elapsed < 0.5
