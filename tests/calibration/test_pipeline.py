@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,10 @@ def test_pipeline__200_worlds__intervals_hold_what_they_promise(capsys: pytest.C
     report = "\n".join(f"{share.metric}: {share.name}: {share.hits} of {share.worlds}" for share in shares.values())
     with capsys.disabled():
         sys.stderr.write(f"\nseed {seed} (git rev-parse HEAD)\n{report}\n")
-    for name in ("coverage of the effect", "coverage of the lift"):
-        coverage = shares["conversion", name]
+    for metric, name in product(
+        ("conversion", "average_order_value"), ("coverage of the effect", "coverage of the lift")
+    ):
+        coverage = shares[metric, name]
         assert coverage.worlds == WORLDS, report
         assert 0.90 <= (coverage.value or 0.0) <= 0.99, f"seed {seed}\n{report}"
     for name in ("significant without an effect", "always-valid interval excludes zero without an effect"):
@@ -58,8 +61,8 @@ def test_pipeline__200_worlds__intervals_hold_what_they_promise(capsys: pytest.C
 @pytest.mark.django_db
 def test_world__analyzed__leaves_no_trace_and_knows_its_truth() -> None:
     found = run_world(rng=np.random.default_rng(5), profiles=240, at=AT, lift=0.3)
-    assert [finding.metric for finding in found] == ["conversion", "revenue"]
-    assert {finding.lift for finding in found} == {0.3}
+    assert [finding.metric for finding in found] == ["conversion", "revenue", "average_order_value"]
+    assert [finding.lift for finding in found] == [0.3, 0.3, 0.0]
     assert all(finding.covers_lift is not None for finding in found)
     assert (Profile.objects.count(), Event.objects.count()) == (0, 0)
 

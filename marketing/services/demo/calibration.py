@@ -45,7 +45,7 @@ from marketing.services.profiles import NewProfile, create_profiles
 PEOPLE: Final = 600
 LIFT: Final = 0.3
 DAYS: Final = 14  # of exposures, followed by a window so that every outcome counts
-METRICS: Final = ("conversion", "revenue")
+METRICS: Final = ("conversion", "revenue", "average_order_value")
 EARLIER_ORDERS: Final = 0.25  # per person before the exposure: what the covariate adjusts for
 RATES: Final = Rates(refunds=0.0, unsubscribes=0.0)
 
@@ -105,9 +105,14 @@ def run_world(*, rng: np.random.Generator, profiles: int, at: datetime, lift: fl
         raise RuntimeError("The analysis stored no report.")
     base = RATES.conversion * mean_appetite()
     prices = _mean_price(shop, people)
-    truths = {"conversion": base * lift, "revenue": base * lift * prices}
+    # More orders of the same goods: what an order is worth does not change, in any world.
+    truths = {
+        "conversion": (base * lift, lift),
+        "revenue": (base * lift * prices, lift),
+        "average_order_value": (0.0, 0.0),
+    }
     return [
-        _finding(metric.key, metric.comparisons[0], effect=truths[metric.key], lift=lift)
+        _finding(metric.key, metric.comparisons[0], effect=truths[metric.key][0], lift=truths[metric.key][1])
         for metric in report.metrics
         if metric.key in METRICS
     ]

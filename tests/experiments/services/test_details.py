@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def report(db: None, settings: Settings) -> ExperimentReport:
     arms = list(Arm.objects.filter(experiment=experiment).order_by("position"))
     phase = experiment.phases.get()
     rng = np.random.default_rng(9)
-    exposures, events = [], []
+    exposures: list[Exposure] = []
+    events: list[tuple[Any, ...]] = []
     for unit in range(1, PEOPLE + 1):
         treated, is_old = bool(unit % 2), unit % 3 == 0
         first_at = STARTED + timedelta(days=float(rng.random() * 10))
@@ -157,7 +159,7 @@ def test_dimension_of_a_property__newest_value_before_the_exposure(db: None, set
     arms, phase = list(Arm.objects.filter(experiment=experiment).order_by("position")), experiment.phases.get()
     first_at = microseconds(STARTED + timedelta(hours=1))
     hour = 3_600_000_000
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for unit in range(1, 401):
         Exposure.objects.create(
             experiment=experiment, phase=phase, arm=arms[unit % 2], unit_type="profile", unit_id=str(unit),
