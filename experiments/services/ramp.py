@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from experiments.choices import ExperimentStatus
 from experiments.errors import CannotTransition, Reason
-from experiments.models import Experiment, Phase, RampStep
+from experiments.models import Phase, RampStep
 from experiments.selectors.ramp import coverage_in_force, due_experiments, why_held
 from experiments.selectors.results import get_report
 from experiments.services.changes import record_change, touch
@@ -143,12 +143,11 @@ def apply_due_steps(*, at: datetime) -> RampResult:
 @transaction.atomic
 def _take(experiment_key: str, *, at: datetime, actor: User | None = None) -> float | None:
     """Take the due steps of one experiment; the coverage then, None if there was nothing to take."""
-    experiment = Experiment.objects.filter(key=experiment_key).first()
-    if experiment is None or not touch(experiment=experiment, status=experiment.status):
+    experiment = get_experiment(experiment_key)
+    if not touch(experiment=experiment, status=experiment.status):
         return None
     phase = experiment.phases.current().get()
-    if phase.started_at is None:
-        return None
+    assert phase.started_at is not None  # a draft has no step that is due
     due = phase.ramp.filter(applied_at=None, after__lte=at - phase.started_at)
     if not due.update(applied_at=at):
         return None
