@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 
 from django.conf import settings
 
-from marketing.models import ArchivedMessage, ArchivedPart, Source
+from marketing.models import ArchivedPart
 from marketing.segmentation.clock import from_micros
-from marketing.services.bulk import select_by
 
 FOLDER = "archive"
 
@@ -17,18 +15,6 @@ FOLDER = "archive"
 def archive_folder() -> Path:
     """Where the files of the archive lie."""
     return Path(settings.DATA_DIR) / FOLDER
-
-
-def archived_messages(*, source: Source, message_ids: Collection[str]) -> set[str]:
-    """Those of the messages that were archived: stored once, and duplicates for ever."""
-    if not message_ids or not ArchivedMessage.objects.filter(source=source).exists():
-        return set()
-    rows = select_by(
-        sql="SELECT message_id FROM marketing_archivedmessage WHERE source_id = %s AND message_id IN {values}",
-        values=message_ids,
-        params=[source.pk],
-    )
-    return {message_id for (message_id,) in rows}
 
 
 def archived_paths(*, since: int) -> list[Path]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,11 +21,11 @@ from django.db.models import Min
 
 from experiments.selectors import open_facts_since
 from marketing.errors import CannotArchive
-from marketing.models import ArchivedActivity, ArchivedPart, Event, EventType, Segment
+from marketing.models import ArchivedActivity, ArchivedMessage, ArchivedPart, Event, EventType, Segment, Source
 from marketing.segmentation.clock import DAY, EPOCH, from_micros, to_micros
 from marketing.segmentation.rules import EventCount, parse, walk
 from marketing.selectors.archive import archive_folder
-from marketing.services.bulk import is_postgres
+from marketing.services.bulk import is_postgres, select_by
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,6 +81,18 @@ def restore_events(*, first: date, last: date, progress: Progress | None = None)
             progress(part.path, number, len(parts))
         restored += _restore(part)
     return restored
+
+
+def archived_messages(*, source: Source, message_ids: Collection[str]) -> set[str]:
+    """Those of the messages that were archived: stored once, and duplicates for ever."""
+    if not message_ids or not ArchivedMessage.objects.filter(source=source).exists():
+        return set()
+    rows = select_by(
+        sql="SELECT message_id FROM marketing_archivedmessage WHERE source_id = %s AND message_id IN {values}",
+        values=message_ids,
+        params=[source.pk],
+    )
+    return {message_id for (message_id,) in rows}
 
 
 def forget_archived(*, identity_ids: Sequence[int]) -> int:

@@ -14,8 +14,8 @@ from django.db import transaction
 from experiments.services.dirty import mark_dirty
 from experiments.services.exposure import record_many
 from marketing.models import DeadLetter, Event, EventType, Source
-from marketing.selectors.archive import archived_messages
 from marketing.services import traits
+from marketing.services.archive import archived_messages
 from marketing.services.bulk import insert_new
 from marketing.services.messages import (
     EXPOSURE_EVENT,

@@ -142,3 +142,26 @@ def test_hand_example__person_merged_from_both_arms__is_quarantined(example: tup
     after = totals(key, found)
     assert 1 not in after
     assert 3 not in after
+
+
+def test_refund__after_the_exposure_of_an_earlier_order__is_no_covariate(
+    example: tuple[str, dict[int, Profile]],
+) -> None:
+    key, found = example
+    send(
+        order(6, T - DAY, 40.0, order_id="early"),
+        track("Order Refunded", user="p6", at=T - HOUR, revenue=10.0, order_id="early"),
+        track("Order Refunded", user="p6", at=T + HOUR, revenue=25.0, order_id="early"),
+        at=T + 9 * DAY,
+    )
+    # 40 less the refund that was known at the exposure; the later one would carry the arm's effect into the covariate.
+    assert totals(key, found)[6] == ("control", 0, 1, 0, 30 * MICRO, 0)
+
+
+def test_refund__after_the_moment_of_the_analysis__is_not_known_to_it(
+    example: tuple[str, dict[int, Profile]],
+) -> None:
+    key, found = example
+    before = totals(key, found)
+    send(track("Order Refunded", user="p8", at=UNTIL, revenue=18.0, order_id="o8"), at=UNTIL + DAY)
+    assert totals(key, found) == before
