@@ -1,4 +1,4 @@
-"""One outcome with window and covariate over Parquet, from 1 to 100 million events: CPU, memory, and whether it is linear.
+"""One outcome with window and covariate over Parquet, from 1 to 100 million events: CPU, memory, linearity.
 
     python benchmarks/analysis_parquet.py [--millions 1 10 100] [--plot docs/img/analysis-parquet.svg]
 
@@ -41,7 +41,8 @@ def make(folder: Path, events: int) -> None:
         )
         connection.execute(
             f"COPY (SELECT (hash(i, 2) % {people})::BIGINT AS unit, "
-            f"CASE hash(i, 3) % 3 WHEN 0 THEN 'Order Completed' WHEN 1 THEN 'Product Viewed' ELSE 'Clicked' END AS type, "
+            "CASE hash(i, 3) % 3 WHEN 0 THEN 'Order Completed' WHEN 1 THEN 'Product Viewed' ELSE 'Clicked' END "
+            "AS type, "
             f"(hash(i, 4) % (180 * {MICROS}))::BIGINT AS at, ((hash(i, 5) % 200) * 1000000)::BIGINT AS value "
             f"FROM range({events}) t(i)) TO '{folder}/events.parquet' (COMPRESSION zstd)"
         )
@@ -94,7 +95,8 @@ def plot(points: list[tuple[int, float]]) -> str:
         for n, cpu in points
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        'font-family="sans-serif" font-size="12">'
         f"<title>CPU seconds of one analysis over Parquet, by millions of events</title>"
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
         f'<polyline points="{even}" fill="none" stroke="#999999" stroke-dasharray="4 4"/>'

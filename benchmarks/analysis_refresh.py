@@ -113,8 +113,8 @@ def make_world(people: int, events: int, seed: int) -> Experiment:
         value = np.where(kinds == 0, rng.integers(1, 200, n) * MICRO, 0).tolist()
         names = [EVENT_TYPES[kind] for kind in kinds]
         with transaction.atomic(), connection.cursor() as cursor:
-            rows = list(zip(units, names, at, value, strict=True))
-            cursor.executemany(f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s)", rows)
+            values = list(zip(units, names, at, value, strict=True))
+            cursor.executemany(f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s)", values)
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE INDEX {TABLE}_type ON {TABLE} (type, at, unit)")
         cursor.execute(f"CREATE INDEX {TABLE}_unit ON {TABLE} (unit, type, at)")

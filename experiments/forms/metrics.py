@@ -196,7 +196,15 @@ def initial_of(metric: Metric) -> dict[str, Any]:
     """The fields as a stored metric has them."""
     definition = metric.decoded()
     denominator = definition.denominator
-    same = ("event_types", "aggregation", "value_property", "filters", "after", "per_event", "window_hours")
+    same: tuple[str, ...] = (
+        "event_types",
+        "aggregation",
+        "value_property",
+        "filters",
+        "after",
+        "per_event",
+        "window_hours",
+    )
     same += ("delay_hours", "lookback_days", "cap", "cap_percentile", "minimum_sample")
     return {
         **{name: getattr(metric, name) for name in ("name", "description", "tags", "kind", "direction", "unit")},

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,7 +111,7 @@ def forget_archived(*, identity_ids: Sequence[int]) -> int:
         old = archive_folder() / part.path
         relative = str(path.relative_to(archive_folder()))
         ArchivedPart.objects.filter(pk=part.pk).update(path=relative, rows_n=kept.num_rows, sha256=digest)
-        transaction.on_commit(lambda old=old: old.unlink(missing_ok=True))
+        transaction.on_commit(partial(old.unlink, missing_ok=True))
     ArchivedActivity.objects.filter(identity__in=ids).delete()
     return forgotten
 

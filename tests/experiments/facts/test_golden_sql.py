@@ -41,6 +41,9 @@ class TwoTables:
         found = table.filter(table.type.isin(event_types))
         return found if units is None else found.filter(found.unit.isin(units.unit))
 
+    def population(self, *, at: int) -> ibis.Table:
+        raise NotImplementedError
+
     def compile(self, expression: ibis.Table) -> str:
         raise NotImplementedError
 

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import F, IntegerField, QuerySet, Value
+from django.db.models import BigIntegerField, F, IntegerField, QuerySet, Value
 
 from experiments.facts import in_code
 from experiments.facts.expressions import PlannedMetric, unit_totals
@@ -134,7 +134,7 @@ def test_in_code__number_without_value_and_time_in_microseconds__count(
 
     @metric_source("Login")
     def logins() -> QuerySet[Any, Any]:
-        at = Value(microseconds(STARTED + DAY + HOUR), output_field=in_code.BigIntegerField())
+        at = Value(microseconds(STARTED + DAY + HOUR), output_field=BigIntegerField())
         nothing = Value(None, output_field=IntegerField())
         return User.objects.filter(username="customer-3").values(unit=F("username"), time=at, value=nothing)
 

@@ -84,7 +84,12 @@ happening = st.one_of(
 def happen(experiment: Experiment, people: list[Profile], what: tuple[str, int, int, int]) -> None:
     kind, number, at, more = what
     user, moment = f"h{number}", STARTED + at * HOUR
-    properties = {"revenue": 5.0 + more, "order_id": f"{number}-{more}", "product_id": f"x{more}", "items": more}
+    properties: dict[str, Any] = {
+        "revenue": 5.0 + more,
+        "order_id": f"{number}-{more}",
+        "product_id": f"x{more}",
+        "items": more,
+    }
     alive = Profile.objects.filter(pk=people[number].pk, merged_into=None).exists()
     if kind in ("order", "refund", "view"):
         name = {"order": "Order Completed", "refund": "Order Refunded", "view": "Product Viewed"}[kind]
@@ -126,7 +131,10 @@ def check(happenings: list[tuple[str, int, int, int]]) -> None:
 
 
 lists = st.lists(happening, min_size=5, max_size=25)
-of_examples = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
+of_examples: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
 
 
 @settings(max_examples=6, derandomize=True, **of_examples)
