@@ -80,7 +80,7 @@ def create_affinity_segment(*, item_id: str, strategy: str, people: int, name: s
     from marketing.services import affinity  # numpy: beat loads this module, too, and has no use for it
 
     wish = affinity.AffinityWish(item_id=item_id, strategy=strategy, people=people, name=name)
-    actor = User.objects.filter(pk=actor_id).first()
+    actor = None if actor_id is None else User.objects.filter(pk=actor_id).first()
     try:
         affinity.create_affinity_segment(wish=wish, at=timezone.now(), actor=actor)
     except RecommenderError as error:

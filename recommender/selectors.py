@@ -185,7 +185,17 @@ def fallback_rates(*, by: str, held_by: str = "", since: int = 0, until: int | N
         )
         .order_by("label")
     )
-    return [FallbackRate(**{**row, "label": row["label"] or ""}) for row in rows]
+    return [
+        FallbackRate(
+            label=str(row["label"] or ""),
+            slates=row["slates"],
+            fallbacks=row["fallbacks"],
+            people=row["people"],
+            people_with_fallback=row["people_with_fallback"],
+            people_with_failure=row["people_with_failure"],
+        )
+        for row in rows
+    ]
 
 
 def fallback_reasons(*, held_by: str) -> list[tuple[str, int]]:
@@ -233,7 +243,7 @@ def model_alarms() -> list[Alarm]:
     rows = broken.order_by("unreadable_since", "pk").values_list(
         "strategy__slug", "strategy__name", "pk", "unreadable_since"
     )
-    return [Alarm(*row) for row in rows]
+    return [Alarm(slug, name, pk, since) for slug, name, pk, since in rows if since is not None]
 
 
 def list_holds(*, strategy: Strategy) -> QuerySet[StrategyHold]:

@@ -37,9 +37,9 @@ class RecommendIn(Strict):
         allow_blank=True,
         required=False,
         default="",
-        help_text="The profile's number; empty: a stranger. Without consent to personalization nothing is read of them.",
+        help_text="The profile's number; empty: a stranger. Nothing is read of people without consent.",
     )
-    basis = _ids("Go by these items instead of the person's history: a session, a basket, one item for similar ones.")
+    basis = _ids("Go by these items instead of a history: a session, a basket, one item for similar ones.")
     only = _ids("Put these items in order and show no others; empty: the whole catalogue.")
     exclude = _ids("Never these items.")
     age = serializers.IntegerField(
@@ -55,7 +55,7 @@ class PlaceOut(serializers.Serializer[Any]):
     score = serializers.FloatField()
     propensity = serializers.FloatField()
     reason = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # DRF's own argument has this name
 
 
 class RecommendOut(serializers.Serializer[Any]):

@@ -155,7 +155,8 @@ class StrategyForm(forms.Form):
     def design(self) -> StrategyDesign:
         """The design that the valid fields say."""
         data = self.cleaned_data
-        own = {name: data[name] for name in ("explore", *_NUMBERS)}
+        own: dict[str, Any] = {name: data[name] for name in ("explore", *_NUMBERS)}
+        own |= {name: _lines(data[name]) for name in _RULE_LISTS}
         return StrategyDesign(
             algorithm=data["algorithm"],
             parameters=data["parameters"],
@@ -169,7 +170,7 @@ class StrategyForm(forms.Form):
                 max_per_category=data["max_per_category"] or 0,
                 **{name: _lines(data[name]) for name in _FILTER_LISTS},
             ),
-            rules=Rules(**own, **{name: _lines(data[name]) for name in _RULE_LISTS}),
+            rules=Rules(**own),
             fallbacks=tuple(dict.fromkeys(data[name] for name in FALLBACKS if data[name])),
             window_days=data["window_days"],
             leave_out_treated=data["leave_out_treated"],

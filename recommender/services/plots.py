@@ -91,7 +91,7 @@ def plots_of(*, model: ModelVersion) -> Plots | None:
     end = max(row["upper"] for _label, row, _base in rows) or 1.0
     return Plots(
         figures=tuple(_figures(report)),
-        gain=Figure(_("Better than popularity by"), hint="", **_ends(report["gain"])),
+        gain=Figure(label=_("Better than popularity by"), hint="", **_ends(report["gain"])),
         popularity_lift=report["popularity_lift"],
         whiskers=tuple(
             Whisker(
@@ -126,7 +126,7 @@ def _figures(report: dict[str, Any]) -> list[Figure]:
         "mrr": ("MRR@10", _("1 / place of the first hit")),
         "hit_rate": (_("Hit rate@10"), _("lists with at least one hit")),
     }
-    found = [Figure(*words[name][:1], hint=words[name][1], **_ends(row)) for name, row in report["accuracy"].items()]
+    found = [Figure(words[name][0], hint=words[name][1], **_ends(row)) for name, row in report["accuracy"].items()]
     if report.get("diversity"):
         found.append(Figure(_("Variety"), hint=_("1 − likeness of two items of a list"), **_ends(report["diversity"])))
     if report.get("calibration"):
@@ -148,7 +148,7 @@ def _bars(groups: list[dict[str, Any]]) -> list[Bars]:
     ]
 
 
-def _ends(row: dict[str, Any]) -> dict[str, float]:
+def _ends(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in ("mean", "lower", "upper")}
 
 

@@ -90,7 +90,7 @@ def _chunks(user_ids: Iterable[str]) -> Iterator[list[str]]:
 
 def _answer(row: PreparedSlate, catalogue: Catalogue, *, at: int) -> Recommendation:
     places = zip(row.items, row.scores, row.reasons, row.propensities, row.sources, strict=True)
-    shown = []
+    shown: list[SlateItem] = []
     for item_id, score, reason, propensity, source in places:
         number = catalogue.row_of.get(item_id)
         if number is None or not catalogue.may_show(number, at=at):

@@ -199,7 +199,8 @@ def store_slates(*, stage: Stage, seed: str) -> dict[int, Shown]:
     """Store what everybody in the experiment was shown when they were exposed; return it by person."""
     shown: dict[int, Shown] = {}
     for arm, strategy in stage.strategies.items():
-        chosen = np.flatnonzero(stage.arms.is_in & (stage.arms.personalized == (arm == PERSONALIZED)))
+        is_shown = stage.arms.is_in & (stage.arms.personalized == (arm == PERSONALIZED))
+        chosen = np.flatnonzero(is_shown).tolist()
         person_of = {str(stage.units[row]): int(stage.persons[row]) for row in chosen}
         slates = rehearse(
             requests=[PastRequest(str(stage.units[row]), int(stage.exposed_at[row])) for row in chosen],
