@@ -190,7 +190,8 @@ def top_k_rows(scores: Scores, k: int) -> NDArray[np.int32]:
     lists = np.full((scores.shape[0], k), -1, dtype=np.int32)
     if k <= 0 or scores.size == 0:
         return lists
-    rows, columns = np.nonzero(scores >= _floors(scores, k)[:, None])
+    # Flat positions: np.nonzero of two dimensions costs as much as the product that made the scores.
+    rows, columns = np.divmod(np.flatnonzero(scores >= _floors(scores, k)[:, None]), scores.shape[1])
     order = np.lexsort((columns, -scores[rows, columns], rows))
     rows, columns = rows[order], columns[order]
     place = np.arange(rows.size) - np.searchsorted(rows, np.arange(scores.shape[0]))[rows]

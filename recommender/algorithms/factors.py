@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FACTORS, KNOWN = "factors", "known"
 """Names of the arrays: item vectors M × f, and which items have one."""
 
+CELLS = 2_000_000
+"""People × items whose scores are made at a time: 8 MB."""
+
 SAMPLE = 500
 """People whose vectors an index is tried on."""
 
@@ -55,20 +58,19 @@ class FactorModel(Algorithm):
 
     def score_block(self, arrays: Arrays, profiles: Csr) -> Scores:
         """One product for all."""
-        people, known = self.people(arrays, profiles)
-        if "index" in arrays:
-            scores = self._found(arrays, people)
-        else:
-            scores = people @ arrays[FACTORS].T
-            scores[:, np.flatnonzero(~arrays[KNOWN])] = NO_SCORE
-        scores[~known] = NO_SCORE
-        return scores
+        return self._scores(arrays, *self.people(arrays, profiles))
 
     def rank_block(self, arrays: Arrays, profiles: Csr, seen: Csr, k: int) -> NDArray[np.int32]:
-        """The scores of this block belong to nobody else: masked in place."""
-        scores = self.score_block(arrays, profiles)
-        scores[np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)), seen.indices] = NO_SCORE
-        return top_k_rows(scores, k)
+        """All people at once, their scores in parts; these belong to nobody else and are masked in place."""
+        people, known = self.people(arrays, profiles)
+        step = max(1, CELLS // max(1, arrays[KNOWN].size))
+        lists = np.full((profiles.shape[0], k), -1, dtype=np.int32)
+        for first in range(0, profiles.shape[0], step):
+            rows = slice(first, first + step)
+            scores, part = self._scores(arrays, people[rows], known[rows]), seen[rows]
+            scores[np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), part.indices] = NO_SCORE
+            lists[rows] = top_k_rows(scores, k)
+        return lists
 
     def with_index(self, arrays: Arrays, dataset: Dataset, *, rng: np.random.Generator) -> Arrays:
         """Adds the index that the parameters ask for; raises ValueError when it finds too little."""
@@ -81,6 +83,16 @@ class FactorModel(Algorithm):
         return arrays | build_index(
             arrays[FACTORS], arrays[KNOWN], people[known], kind=str(self.parameters["index"]), owner=self.key
         )
+
+    def _scores(self, arrays: Arrays, people: NDArray[np.float32], known: NDArray[np.bool_]) -> Scores:
+        if "index" in arrays:
+            scores = self._found(arrays, people)
+        else:
+            scores = people @ arrays[FACTORS].T
+            if not arrays[KNOWN].all():
+                scores += np.where(arrays[KNOWN], np.float32(0), NO_SCORE)
+        scores[~known] = NO_SCORE
+        return scores
 
     def _found(self, arrays: Arrays, people: NDArray[np.float32]) -> Scores:
         items = search(arrays, people)
