@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from experiments.stats.estimates import tail_probability
 from experiments.stats.multiplicity import (
     ALWAYS_VALID_METHODS,
     Adjustment,
@@ -14,7 +15,7 @@ from experiments.stats.multiplicity import (
     adjusted_interval,
     interval_level,
 )
-from experiments.stats.results import IntervalKind
+from experiments.stats.results import Alternative, IntervalKind
 
 FAMILY = [0.001, 0.008, 0.039, 0.041]
 FAMILIES = st.lists(st.floats(0, 1), min_size=1, max_size=8)
@@ -123,3 +124,20 @@ def test_adjusted_interval__bonferroni__covers_all_members_together() -> None:
     told = adjusted_interval(z, 1.0, family)
     missed = 1 - told.contains(0.0).all(axis=1).mean()
     assert missed == pytest.approx(1 - 0.99**5, abs=3 * (0.05 * 0.95 / 4_000) ** 0.5)
+
+
+@pytest.mark.parametrize("alternative", Alternative)
+@pytest.mark.parametrize(
+    "method", [Adjustment.BONFERRONI, Adjustment.BENJAMINI_HOCHBERG, Adjustment.BENJAMINI_YEKUTIELI]
+)
+def test_adjusted_interval__any_family__agrees_with_its_p_values(method: Adjustment, alternative: Alternative) -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(40):
+        effect = rng.normal(0.0, 2.5, int(rng.integers(1, 9)))
+        effect[rng.random(effect.size) < 0.1] = np.nan
+        family = adjust(tail_probability(effect, np.inf, alternative), method=method)
+        told = adjusted_interval(effect, 1.0, family, alternative=alternative)
+        known = ~np.isnan(effect)
+        assert np.array_equal(family.rejected[known], ~told.contains(0.0)[known])
+        assert np.isnan(told.lower[~known]).all()
+        assert np.isnan(told.upper[~known]).all()
