@@ -43,7 +43,7 @@ def rate_of(rank: Callable[[int, Csr], object], matrix: Csr) -> float:
 def compare(name: str, ours: Algorithm, peer: Any, dataset: Dataset) -> None:
     """Fits both, ranks in turns, prints a line."""
     matrix = dataset.matrix()
-    theirs = matrix.astype(np.float64) if name == "item-kNN" else matrix
+    theirs: Any = matrix.astype(np.float64) if name == "item-kNN" else matrix
     arrays: dict[str, Any] = {}
     fit = cpu(lambda: arrays.update(ours.fit(dataset, rng=np.random.default_rng(0))))
     fit_peer = cpu(lambda: peer.fit(theirs, show_progress=False))

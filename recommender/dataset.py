@@ -252,7 +252,11 @@ def last_of_each(dataset: Dataset, *, share: float, min_events: int) -> NDArray[
 
 
 def to_csr(
-    users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], *, shape: tuple[int, int]
+    users: NDArray[np.signedinteger],
+    items: NDArray[np.signedinteger],
+    weights: NDArray[np.float32],
+    *,
+    shape: tuple[int, int],
 ) -> Csr:
     """CSR matrix with sorted indices; equal (user, item) pairs are summed."""
     from scipy.sparse import csr_matrix

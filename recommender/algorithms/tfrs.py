@@ -75,7 +75,7 @@ class Tfrs(Deep):
 
 
 def _retrieval(tf: Any, tfrs: Any, n_items: int, factors: int) -> Any:
-    class Retrieval(tfrs.Model):  # type: ignore[misc, name-defined]  # TensorFlow is not there when types are checked
+    class Retrieval(tfrs.Model):  # type: ignore[misc]  # TensorFlow is not there when types are checked
         def __init__(self) -> None:
             super().__init__()
             self.of_people = tf.keras.layers.Embedding(n_items + 1, factors)

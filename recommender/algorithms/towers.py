@@ -185,7 +185,8 @@ def _features(tokens: Sequence[Sequence[str]], count: int) -> _Features:
     from scipy.sparse import csr_matrix
 
     if not any(tokens):
-        return _Features(csr_matrix((count, 0), dtype=np.float32), ())
+        nothing: Csr = csr_matrix(np.zeros((count, 0), dtype=np.float32))
+        return _Features(nothing, ())
     matrix, names = token_matrix(tokens)
     sizes = np.sqrt(np.bincount(_owners(matrix), weights=matrix.data**2, minlength=count))
     matrix.data = (matrix.data / sizes[_owners(matrix)]).astype(np.float32)
@@ -239,4 +240,5 @@ def softmax_errors(
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     odds /= odds.sum(axis=1, keepdims=True)
     odds[np.diag_indices_from(odds)] -= 1.0
-    return (odds / np.float32(answers.size)).astype(np.float32)
+    errors: NDArray[np.float32] = (odds / np.float32(answers.size)).astype(np.float32)
+    return errors

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from django.conf import settings
+from django.utils.module_loading import import_string
 
-from recommender.dataset import Dataset, DatasetBuilder
+from recommender.dataset import Dataset, DatasetBuilder, number_tokens
 from recommender.models import EventWeight, Item
 from recommender.services.events import interactions_port
 
@@ -87,6 +89,8 @@ def load_data(*, since: int | None, until: int, leave_out_treated: bool = False)
         row["item_id"]: item_tokens(row)
         for row in Item.objects.values("item_id", "title", "category", "brand", "tags", "text").order_by("pk")
     }
+    for name, bins in _price_tokens().items():
+        tokens[name] += bins
     port = interactions_port()
     shares = tuple(ArmShare(arm) for arm in port.exposed_arms(until=until))
     builder = DatasetBuilder(event_weights=weights, item_ids=tokens)
@@ -98,7 +102,36 @@ def load_data(*, since: int | None, until: int, leave_out_treated: bool = False)
             event_type=chunk.event_type[keep],
             at=chunk.at[keep],
         )
-    return TrainingData(dataset=builder.build(tokens=tokens), shares=shares)
+    return TrainingData(dataset=_with_vectors(builder.build(tokens=tokens)), shares=shares)
+
+
+def _price_tokens() -> dict[str, tuple[str, ...]]:
+    """Bins of prices, of each currency by itself."""
+    by_currency: dict[str, dict[str, float]] = {}
+    for name, currency, price in Item.objects.order_by("pk").values_list("item_id", "currency", "price"):
+        if price is not None:
+            by_currency.setdefault(currency, {})[name] = float(price)
+    found: dict[str, tuple[str, ...]] = {}
+    for currency, prices in by_currency.items():
+        found |= number_tokens(f"price {currency}", prices)
+    return found
+
+
+def _with_vectors(dataset: Dataset) -> Dataset:
+    """The data set with embeddings of the items' texts, where `settings.RECOMMENDER_TEXT_VECTORS` names a function.
+
+    It takes a list of texts and gives an array, one row per text.
+    """
+    path: str = getattr(settings, "RECOMMENDER_TEXT_VECTORS", "")
+    if not path or dataset.n_items == 0:
+        return dataset
+    rows = Item.objects.values_list("item_id", "title", "text").order_by("pk")
+    texts = {name: f"{title}\n{text}".strip() for name, title, text in rows}
+    embedded = import_string(path)([texts.get(name, "") for name in dataset.item_ids.tolist()])
+    vectors = np.asarray(embedded, dtype=np.float32)
+    if vectors.ndim != 2 or vectors.shape[0] != dataset.n_items or not np.isfinite(vectors).all():
+        raise ValueError(f"{path}: {dataset.n_items} rows of finite numbers expected, got shape {vectors.shape}")
+    return replace(dataset, vectors=vectors)
 
 
 def _kept(chunk: InteractionChunk, shares: Sequence[ArmShare], *, leave_out_treated: bool) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pytest_django import Settings
 
 from recommender import tasks
 from recommender.algorithms.item_knn import ItemKNN
@@ -290,3 +291,25 @@ def test_write_model__disk_fails__nothing_half_written(shop: None, monkeypatch: 
     with pytest.raises(CannotTrain, match="disk full"):
         train(slug="item-knn", at=NOW)
     assert not list((models_folder() / "item-knn").iterdir())
+
+
+def _embed(texts: list[str]) -> np.ndarray:
+    return np.array([[len(text), 1.0] for text in texts])
+
+
+def _embed_badly(texts: list[str]) -> np.ndarray:
+    return np.full((len(texts), 2), np.nan)
+
+
+def test_load_data__prices_and_a_plug_in_for_texts__bins_and_vectors(shop: None, settings: Settings) -> None:
+    settings.RECOMMENDER_TEXT_VECTORS = f"{__name__}._embed"
+    dataset = load_data(since=None, until=NOW_US).dataset
+    names = dataset.item_ids.tolist()
+    cheap, dear = (set(dataset.tokens[names.index(name)]) for name in ("g0-0", "g0-7"))
+    assert any(token.startswith("price EUR~") for token in cheap)
+    assert not {token for token in cheap & dear if token.startswith("price")}
+    assert dataset.vectors is not None
+    assert dataset.vectors[names.index("new")].tolist() == [5.0, 1.0]
+    settings.RECOMMENDER_TEXT_VECTORS = f"{__name__}._embed_badly"
+    with pytest.raises(ValueError, match="_embed_badly: 26 rows of finite numbers expected"):
+        load_data(since=None, until=NOW_US)

@@ -65,9 +65,12 @@ def test_sasrec__one_person__numpy_gives_what_torch_gives() -> None:
         history[-profile.items.size :] = profile.items
         with torch.no_grad():
             expected = network(torch.from_numpy(history[None]))[0].numpy()
-        np.testing.assert_allclose(algorithm.person(arrays, profile), expected, atol=1e-5)
+        person = algorithm.person(arrays, profile)
+        assert person is not None
+        np.testing.assert_allclose(person, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.java
 @pytest.mark.extra("pyspark")
 def test_spark__als__the_same_model_form_and_tastes_lead() -> None:
@@ -81,6 +84,7 @@ def test_spark__als__the_same_model_form_and_tastes_lead() -> None:
     assert _right(algorithm, dataset) > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.extra("tensorflow_recommenders")
 def test_tfrs__tastes__lead() -> None:
     assert _right(Tfrs(), world()) > 0.6

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from recommender.algorithms.base import (
     Scores,
     gather,
     merged,
+    rows_of,
     top_k,
     top_k_rows,
 )
 from recommender.algorithms.content import Content
 from recommender.algorithms.popularity import Popularity
 from recommender.dataset import MICROSECONDS_PER_DAY, Dataset, DatasetBuilder
+from tests.recommender.algorithms.conftest import world
 
 RNG = np.random.default_rng(0)
 
@@ -124,3 +127,27 @@ def test_base__block_not_written__one_by_one() -> None:
     block = algorithm.score_block(algorithm.fit(dataset, rng=RNG), dataset.matrix())
     assert block.tolist() == [[2.0, 2.0], [3.0, 3.0]]
     assert algorithm.explain({}, Profile(np.array([0], dtype=np.int32), np.ones(1, dtype=np.float32)), 0) == ()
+
+
+def test_content__vectors_of_a_plug_in__take_part_by_weight() -> None:
+    dataset = world()
+    rng = np.random.default_rng(5)
+    vectors = rng.standard_normal((dataset.n_items, 3)).astype(np.float32)
+    dataset = replace(dataset, vectors=vectors)
+    profile = rows_of(dataset.profiles())[0]
+    tokens, mixed = (
+        Content({"vectors_weight": weight}).score(Content({"vectors_weight": weight}).fit(dataset, rng=rng), profile)
+        for weight in (0.0, 0.5)
+    )
+    algorithm = Content({"vectors_weight": 0.5})
+    arrays = algorithm.fit(dataset, rng=rng)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    person = profile.weights @ unit[profile.items]
+    cosine = np.maximum(unit @ (person / np.linalg.norm(person)), 0.0)
+    expected = 0.5 * np.where(np.isfinite(tokens), tokens, 0.0) + 0.5 * cosine
+    np.testing.assert_allclose(np.where(np.isfinite(mixed), mixed, 0.0), expected, atol=1e-5)
+    np.testing.assert_allclose(algorithm.score_block(arrays, dataset.profiles()[:1])[0], mixed, rtol=1e-4)
+    best = int(np.argmax(mixed))
+    assert algorithm.explain(arrays, profile, best)[0].contribution > 0
+    with pytest.raises(ValueError, match="vectors_weight must lie between 0 and 1"):
+        Content({"vectors_weight": 2.0})

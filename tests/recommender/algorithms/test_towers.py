@@ -163,6 +163,6 @@ def test_memory__a_change_of_taste__the_last_choices_speak(key: str) -> None:
         )
         np.testing.assert_allclose(block[0], scores, rtol=2e-4, atol=1e-5)
         scores[profile.items] = NO_SCORE
-        return sum(name.startswith("g1") for name in dataset.item_ids[top_k(scores, 4)]) / 4
+        return sum(str(name).startswith("g1") for name in dataset.item_ids[top_k(scores, 4)].tolist()) / 4
 
     assert share(0.5) > share(0.0)
