@@ -3,14 +3,14 @@
 from django.db import migrations
 
 COLUMNS = ("plan", "alpha", "power", "mde", "planned_size", "planned_days")
-# A plan is registered once it carries its schema; before that, the start itself writes it.
+# A plan is registered once it says when; before that, the start itself writes it.
 REGISTERED = {
-    "sqlite": "json_extract(OLD.plan, '$.schema') IS NOT NULL",
-    "postgresql": "(OLD.plan ->> 'schema') IS NOT NULL",
+    "sqlite": "json_extract(OLD.plan, '$.registered_at') IS NOT NULL",
+    "postgresql": "(OLD.plan ->> 'registered_at') IS NOT NULL",
 }
 OF_METRIC = {
-    "sqlite": "json_extract(e.plan, '$.schema') IS NOT NULL",
-    "postgresql": "(e.plan ->> 'schema') IS NOT NULL",
+    "sqlite": "json_extract(e.plan, '$.registered_at') IS NOT NULL",
+    "postgresql": "(e.plan ->> 'registered_at') IS NOT NULL",
 }
 METRIC_COLUMNS = ("experiment_id", "metric_id", "role", "margin", "window_hours")
 

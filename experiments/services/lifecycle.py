@@ -198,6 +198,8 @@ def _frozen_plan(experiment: Experiment) -> dict[str, Any]:
         **experiment.plan,
         "analysis": decode_plan(experiment.plan).as_json(),
         "schema": PLAN_SCHEMA,
+        # The database refuses every change from here on (migration 0013).
+        "registered_at": None if experiment.started_at is None else experiment.started_at.isoformat(),
         "hypothesis": experiment.hypothesis,
         "alpha": experiment.alpha,
         "power": experiment.power,
