@@ -5,25 +5,29 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('experiments', '0011_facts_state'),
+        ("experiments", "0011_facts_state"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='MetricSurvey',
+            name="MetricSurvey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('asked_at', models.DateTimeField(verbose_name='asked for at')),
-                ('done_at', models.DateTimeField(blank=True, null=True, verbose_name='done at')),
-                ('report', models.JSONField(blank=True, null=True, verbose_name='report')),
-                ('error', models.TextField(blank=True, verbose_name='error')),
-                ('metric', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='survey', to='experiments.metric')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("asked_at", models.DateTimeField(verbose_name="asked for at")),
+                ("done_at", models.DateTimeField(blank=True, null=True, verbose_name="done at")),
+                ("report", models.JSONField(blank=True, null=True, verbose_name="report")),
+                ("error", models.TextField(blank=True, verbose_name="error")),
+                (
+                    "metric",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="survey", to="experiments.metric"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'survey of a metric',
-                'verbose_name_plural': 'surveys of metrics',
+                "verbose_name": "survey of a metric",
+                "verbose_name_plural": "surveys of metrics",
             },
         ),
     ]

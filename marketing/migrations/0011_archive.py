@@ -5,57 +5,90 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('marketing', '0010_key_quota'),
+        ("marketing", "0010_key_quota"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ArchivedPart',
+            name="ArchivedPart",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField(db_index=True)),
-                ('path', models.CharField(help_text="Below the archive's folder.", max_length=200, unique=True)),
-                ('rows_n', models.PositiveBigIntegerField()),
-                ('sha256', models.CharField(max_length=64)),
-                ('archived_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("day", models.DateField(db_index=True)),
+                ("path", models.CharField(help_text="Below the archive's folder.", max_length=200, unique=True)),
+                ("rows_n", models.PositiveBigIntegerField()),
+                ("sha256", models.CharField(max_length=64)),
+                ("archived_at", models.DateTimeField()),
             ],
             options={
-                'verbose_name': 'archived part',
-                'verbose_name_plural': 'archived parts',
+                "verbose_name": "archived part",
+                "verbose_name_plural": "archived parts",
             },
         ),
         migrations.CreateModel(
-            name='ArchivedActivity',
+            name="ArchivedActivity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('n', models.BigIntegerField()),
-                ('first_at', models.BigIntegerField()),
-                ('last_at', models.BigIntegerField()),
-                ('total', models.BigIntegerField()),
-                ('identity', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='marketing.identity')),
-                ('type', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='marketing.eventtype')),
-                ('part', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='activities', to='marketing.archivedpart')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("n", models.BigIntegerField()),
+                ("first_at", models.BigIntegerField()),
+                ("last_at", models.BigIntegerField()),
+                ("total", models.BigIntegerField()),
+                (
+                    "identity",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="marketing.identity",
+                    ),
+                ),
+                (
+                    "type",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="marketing.eventtype"
+                    ),
+                ),
+                (
+                    "part",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="activities",
+                        to="marketing.archivedpart",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'archived activity',
-                'verbose_name_plural': 'archived activities',
+                "verbose_name": "archived activity",
+                "verbose_name_plural": "archived activities",
             },
         ),
         migrations.CreateModel(
-            name='ArchivedMessage',
+            name="ArchivedMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('event_id', models.BigIntegerField()),
-                ('message_id', models.CharField(max_length=200)),
-                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='marketing.source')),
-                ('part', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='marketing.archivedpart')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("event_id", models.BigIntegerField()),
+                ("message_id", models.CharField(max_length=200)),
+                (
+                    "source",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.CASCADE, to="marketing.source"
+                    ),
+                ),
+                (
+                    "part",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="messages",
+                        to="marketing.archivedpart",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'archived message',
-                'verbose_name_plural': 'archived messages',
-                'constraints': [models.UniqueConstraint(fields=('source', 'message_id'), name='marketing_archived_once')],
+                "verbose_name": "archived message",
+                "verbose_name_plural": "archived messages",
+                "constraints": [
+                    models.UniqueConstraint(fields=("source", "message_id"), name="marketing_archived_once")
+                ],
             },
         ),
     ]
