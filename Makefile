@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := config marketing experiments recommender webapi tests benchmarks manage.py
+CODE := config marketing experiments recommender tests benchmarks manage.py
 WORKERS ?= 2
 COVERAGE ?= --cov --cov-report=term:skip-covered
 

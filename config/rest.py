@@ -1,4 +1,4 @@
-"""How Django REST framework and drf-spectacular are set up; `webapi` has the parts."""
+"""How Django REST framework and drf-spectacular are set up; `config.webapi` has the parts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ REST_FRAMEWORK: Final[dict[str, Any]] = {
         "marketing.api.keys.KeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["webapi.access.IsAllowed"],
+    "DEFAULT_PERMISSION_CLASSES": ["config.webapi.access.IsAllowed"],
     "DEFAULT_THROTTLE_CLASSES": ["config.throttle.ApiThrottle"],
-    "DEFAULT_PARSER_CLASSES": ["webapi.parsing.JsonParser"],
+    "DEFAULT_PARSER_CLASSES": ["config.webapi.parsing.JsonParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "webapi.access.AlwaysJson",
-    "DEFAULT_SCHEMA_CLASS": "webapi.schema.EndpointSchema",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.webapi.access.AlwaysJson",
+    "DEFAULT_SCHEMA_CLASS": "config.webapi.schema.EndpointSchema",
     "DEFAULT_METADATA_CLASS": None,
-    "EXCEPTION_HANDLER": "webapi.problems.handle",
+    "EXCEPTION_HANDLER": "config.webapi.problems.handle",
     "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS: Final[dict[str, Any]] = {
@@ -27,7 +27,7 @@ SPECTACULAR_SETTINGS: Final[dict[str, Any]] = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
-        "webapi.schema.with_problems",
+        "config.webapi.schema.with_problems",
     ],
     "PATH_CONVERTER_OVERRIDES": {
         "id": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},

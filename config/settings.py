@@ -45,7 +45,7 @@ INSTALLED_APPS = [
     "marketing",
     "experiments",
     "recommender",
-    "webapi",
+    "config.webapi",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

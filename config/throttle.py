@@ -10,7 +10,7 @@ from limits import RateLimitItem, parse
 from rest_framework.throttling import BaseThrottle
 
 from config.ratelimit import limiter
-from webapi.credentials import KeyInUse
+from config.webapi.credentials import KeyInUse
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -23,6 +23,6 @@ urlpatterns = [
     path("api/v1/", include("experiments.api.urls")),
     path("api/v1/", include("recommender.api.urls")),
     path("api/v1/", include("marketing.api.urls")),
-    path("api/v1/", include("webapi.urls")),
+    path("api/v1/", include("config.webapi.urls")),
     path("", include("marketing.urls")),
 ]

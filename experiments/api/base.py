@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from config.webapi.endpoint import Endpoint
+from config.webapi.errors import CONFLICT, NOT_FOUND, REFUSED, UNAVAILABLE
+from config.webapi.problems import Border
 from experiments.errors import CannotExport, CannotTransition, CannotUseMetric, InvalidDesign, UnknownExperiment
-from webapi.endpoint import Endpoint
-from webapi.errors import CONFLICT, NOT_FOUND, REFUSED, UNAVAILABLE
-from webapi.problems import Border
 
 VIEW: Final = "experiments.view_experiment"
 ADD: Final = "experiments.add_experiment"

@@ -14,6 +14,10 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import actor_of, body_of, query_of
+from config.webapi.idempotency import idempotent
+from config.webapi.pages import page_of
+from config.webapi.schema import page_schema
 from experiments.api.base import ADD, CHANGE, VIEW, ExperimentsEndpoint
 from experiments.api.serializers import (
     ArmOut,
@@ -33,10 +37,6 @@ from experiments.selectors.records import decisions_of, experiments, get_record,
 from experiments.services.design import ArmSpec, Design, MetricSpec, Requirement, create_experiment, design_of, revise
 from experiments.services.lifecycle import checklist, possible_transitions
 from experiments.services.ramp import RampSpec
-from webapi.endpoint import actor_of, body_of, query_of
-from webapi.idempotency import idempotent
-from webapi.pages import page_of
-from webapi.schema import page_schema
 
 
 class ExperimentList(ExperimentsEndpoint):

@@ -13,6 +13,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import actor_of, body_of, query_of
+from config.webapi.idempotency import idempotent
+from config.webapi.pages import page_of
+from config.webapi.schema import page_schema
+from config.webapi.serializers import ChangeOut
 from experiments.api.base import CHANGE, DECIDE, VIEW, ExperimentsEndpoint
 from experiments.api.serializers import (
     ChangeQuery,
@@ -27,11 +32,6 @@ from experiments.ports import decode_definition
 from experiments.selectors.records import changes, get_metric, holdouts, metrics
 from experiments.services.holdout import set_holdout
 from experiments.services.metrics import MetricDraft, draft_metric, publish_metric
-from webapi.endpoint import actor_of, body_of, query_of
-from webapi.idempotency import idempotent
-from webapi.pages import page_of
-from webapi.schema import page_schema
-from webapi.serializers import ChangeOut
 
 
 class MetricList(ExperimentsEndpoint):

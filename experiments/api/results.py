@@ -11,6 +11,9 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import query_of
+from config.webapi.pages import page_of
+from config.webapi.schema import page_schema
 from experiments.api.base import VIEW, ExperimentsEndpoint
 from experiments.api.serializers import (
     ResultsOut,
@@ -25,9 +28,6 @@ from experiments.selectors import get_report, get_results
 from experiments.selectors.records import get_record, get_snapshot, snapshots
 from experiments.services.exports import parquet
 from experiments.tables import TABLES, table_of, to_csv
-from webapi.endpoint import query_of
-from webapi.pages import page_of
-from webapi.schema import page_schema
 
 PARQUET = "application/vnd.apache.parquet"
 

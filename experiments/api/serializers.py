@@ -7,12 +7,12 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from config.webapi.endpoint import Strict
+from config.webapi.pages import PageQuery, ordering
+from config.webapi.schema import schema_of
 from experiments.choices import DecisionOutcome, ExperimentStatus
 from experiments.models import ExperimentMetric, Metric
 from experiments.reports import ExperimentReport
-from webapi.endpoint import Strict
-from webapi.pages import PageQuery, ordering
-from webapi.schema import schema_of
 
 LONGEST_TEXT = 5_000
 MOST_ARMS = 20

@@ -13,6 +13,9 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import actor_of, body_of
+from config.webapi.idempotency import idempotent
+from config.webapi.serializers import MessageIn
 from experiments.api.base import DECIDE, LAUNCH, VIEW, ExperimentsEndpoint
 from experiments.api.designs import shown
 from experiments.api.serializers import DecisionIn, ExperimentOut, PhaseIn
@@ -20,9 +23,6 @@ from experiments.models import Experiment
 from experiments.selectors.records import get_record
 from experiments.services import decision, lifecycle
 from experiments.tasks import refresh_experiment
-from webapi.endpoint import actor_of, body_of
-from webapi.idempotency import idempotent
-from webapi.serializers import MessageIn
 
 SERVICES: Final[dict[str, Callable[..., Experiment]]] = {
     "start": lifecycle.start,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from config.webapi.endpoint import Endpoint
+from config.webapi.errors import CONFLICT, NOT_FOUND, REFUSED
+from config.webapi.problems import Border
 from marketing.errors import BadRule, CannotEditSegment, CannotIssueKey, CannotTransition, UnknownCampaign
-from webapi.endpoint import Endpoint
-from webapi.errors import CONFLICT, NOT_FOUND, REFUSED
-from webapi.problems import Border
 
 
 class MarketingEndpoint(Endpoint):

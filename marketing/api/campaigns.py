@@ -10,6 +10,10 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import actor_of, body_of, query_of
+from config.webapi.pages import page_of
+from config.webapi.schema import page_schema
+from config.webapi.serializers import ChangeOut, MessageIn
 from marketing.api.base import MarketingEndpoint
 from marketing.api.serializers import (
     CampaignArmOut,
@@ -22,10 +26,6 @@ from marketing.selectors.campaigns import get_campaign, list_campaigns
 from marketing.selectors.records import changes
 from marketing.services import lifecycle
 from marketing.services.campaigns import draft_of
-from webapi.endpoint import actor_of, body_of, query_of
-from webapi.pages import page_of
-from webapi.schema import page_schema
-from webapi.serializers import ChangeOut, MessageIn
 
 VIEW = "marketing.view_campaign"
 

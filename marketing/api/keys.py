@@ -8,9 +8,9 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from config.webapi.credentials import KeyInUse
 from marketing.choices import KeyScope
 from marketing.services.sources import management_key
-from webapi.credentials import KeyInUse
 
 
 class KeyAuthentication(BaseAuthentication):

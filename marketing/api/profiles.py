@@ -10,6 +10,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import body_of, query_of
+from config.webapi.pages import page_of
+from config.webapi.schema import page_schema
 from marketing.api.base import MarketingEndpoint
 from marketing.api.serializers import (
     ConsentOut,
@@ -32,9 +35,6 @@ from marketing.selectors.consent import consent_state
 from marketing.selectors.records import events_of, people
 from marketing.selectors.segments import memberships_of
 from marketing.services.profiles import set_traits
-from webapi.endpoint import body_of, query_of
-from webapi.pages import page_of
-from webapi.schema import page_schema
 
 VIEW = "marketing.view_profile"
 

@@ -14,6 +14,10 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import actor_of, body_of, query_of
+from config.webapi.idempotency import idempotent
+from config.webapi.pages import page_of
+from config.webapi.schema import page_schema
 from marketing import tasks
 from marketing.api.base import MarketingEndpoint
 from marketing.api.serializers import (
@@ -29,10 +33,6 @@ from marketing.api.serializers import (
 from marketing.models import Segment
 from marketing.selectors import segments as reads
 from marketing.services import segments as services
-from webapi.endpoint import actor_of, body_of, query_of
-from webapi.idempotency import idempotent
-from webapi.pages import page_of
-from webapi.schema import page_schema
 
 VIEW = "marketing.view_segment"
 CHANGE = "marketing.change_segment"

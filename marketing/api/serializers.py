@@ -6,9 +6,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from config.webapi.endpoint import Strict
+from config.webapi.pages import PageQuery, ordering
 from marketing.choices import CampaignKind, CampaignStatus, IdentityKind, KeyScope, Purpose, Sensitivity, SourceKind
-from webapi.endpoint import Strict
-from webapi.pages import PageQuery, ordering
 
 LONGEST_TEXT = 5_000
 MOST_TRAITS = 200

@@ -11,15 +11,15 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import actor_of, body_of, query_of
+from config.webapi.pages import page_of
+from config.webapi.schema import page_schema
 from marketing.api.base import MarketingEndpoint
 from marketing.api.serializers import KeyIn, KeyOut, KeyQuery, NewKeyOut, SourceIn, SourceOut, SourceQuery
 from marketing.choices import MANAGEMENT_SCOPES, SourceKind
 from marketing.models import Source
 from marketing.selectors.records import get_source, keys_of, sources
 from marketing.services.sources import ensure_source, issue_key, revoke_key
-from webapi.endpoint import actor_of, body_of, query_of
-from webapi.pages import page_of
-from webapi.schema import page_schema
 
 
 class SourceList(MarketingEndpoint):

@@ -12,6 +12,12 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import Endpoint, actor_of, body_of, query_of
+from config.webapi.errors import CONFLICT, NOT_FOUND, REFUSED
+from config.webapi.pages import page_of
+from config.webapi.problems import Border
+from config.webapi.schema import page_schema
+from config.webapi.serializers import ChangeOut
 from recommender import selectors
 from recommender.api.serializers import (
     ChangeQuery,
@@ -29,12 +35,6 @@ from recommender.models import Strategy
 from recommender.services.catalogue import ItemRow, upsert_items
 from recommender.services.publishing import publish_model, roll_back
 from recommender.tasks import train_strategy
-from webapi.endpoint import Endpoint, actor_of, body_of, query_of
-from webapi.errors import CONFLICT, NOT_FOUND, REFUSED
-from webapi.pages import page_of
-from webapi.problems import Border
-from webapi.schema import page_schema
-from webapi.serializers import ChangeOut
 
 VIEW: Final = "recommender.view_strategy"
 TRAIN: Final = "recommender.train_strategy"

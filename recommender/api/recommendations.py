@@ -10,10 +10,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.webapi.endpoint import Strict, body_of
 from recommender.api.endpoints import VIEW, RecommenderEndpoint
 from recommender.selectors import fallback_text, item_titles, reason_text
 from recommender.services.serving import MAX_SLATE, recommend
-from webapi.endpoint import Strict, body_of
 
 MOST_GIVEN = 500
 """Items in one request."""

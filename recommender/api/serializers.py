@@ -6,9 +6,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from config.webapi.endpoint import Strict
+from config.webapi.pages import PageQuery, ordering
 from recommender.choices import ModelStatus
-from webapi.endpoint import Strict
-from webapi.pages import PageQuery, ordering
 
 MOST_ITEMS = 500
 """In one request: a batch of the statement that stores them."""

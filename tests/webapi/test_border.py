@@ -10,10 +10,10 @@ from django.test import Client, override_settings
 from rest_framework.test import APIRequestFactory
 
 from config.ratelimit import limiter
+from config.webapi.problems import handle
+from config.webapi.schema import schema_of
 from experiments.reports import ExperimentReport
 from tests.webapi.conftest import API, Api, make_api
-from webapi.problems import handle
-from webapi.schema import schema_of
 
 pytestmark = pytest.mark.django_db
 BODY = '{"name": "x", "rule": {"a": %s}}'

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from config.webapi.models import StoredAnswer
 from experiments.models import ChangeLog, Experiment
 from tests.factories.experiments import make_experiment
 from tests.webapi.conftest import Api
-from webapi.models import StoredAnswer
 
 pytestmark = pytest.mark.django_db
 DESIGN: dict[str, Any] = {

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from webapi.errors import FORBIDDEN, INVALID, KINDS, NOT_FOUND, TOO_LARGE, Flaw, Kind, Problem
+from config.webapi.errors import FORBIDDEN, INVALID, KINDS, NOT_FOUND, TOO_LARGE, Flaw, Kind, Problem
 
 CONTENT_TYPE: Final = "application/problem+json"
 DOCUMENTATION: Final = "/api/v1/docs/"

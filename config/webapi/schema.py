@@ -16,7 +16,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
-from webapi.errors import (
+from config.webapi.errors import (
     CONFLICT,
     FORBIDDEN,
     INVALID,
@@ -29,9 +29,9 @@ from webapi.errors import (
     UNAUTHENTICATED,
     Kind,
 )
-from webapi.idempotency import HEADER, MARK
-from webapi.models import KEY_LENGTH
-from webapi.problems import CONTENT_TYPE
+from config.webapi.idempotency import HEADER, MARK
+from config.webapi.models import KEY_LENGTH
+from config.webapi.problems import CONTENT_TYPE
 
 ALWAYS: Final = (INVALID, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD, TOO_MANY)
 WRITING: Final = (CONFLICT, TOO_LARGE, MEDIA_TYPE, REFUSED)

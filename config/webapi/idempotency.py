@@ -15,9 +15,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from webapi.endpoint import actor_of
-from webapi.errors import REFUSED, Problem
-from webapi.models import KEY_LENGTH, StoredAnswer
+from config.webapi.endpoint import actor_of
+from config.webapi.errors import REFUSED, Problem
+from config.webapi.models import KEY_LENGTH, StoredAnswer
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"

@@ -13,8 +13,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from webapi.errors import KINDS
-from webapi.schema import operations_by_tag, shapes
+from config.webapi.errors import KINDS
+from config.webapi.schema import operations_by_tag, shapes
 
 
 @functools.cache

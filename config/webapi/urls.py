@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from webapi import views
+from config.webapi import views
 
 app_name = "webapi"
 urlpatterns = [

@@ -12,12 +12,12 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from webapi.endpoint import Strict
+from config.webapi.endpoint import Strict
 
 USUAL: Final = 50
 MOST: Final = 200
 LONGEST_CURSOR: Final = 1_000
-SALT: Final = "webapi.pages"
+SALT: Final = "config.webapi.pages"
 
 Row = TypeVar("Row", bound=Model)
 

@@ -12,8 +12,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from webapi.access import IsAllowed
-from webapi.problems import Border, translated
+from config.webapi.access import IsAllowed
+from config.webapi.problems import Border, translated
 
 
 class Endpoint(APIView):

@@ -10,7 +10,7 @@ from typing import IO, Any, Final, NoReturn
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from webapi.errors import TOO_LARGE, Problem
+from config.webapi.errors import TOO_LARGE, Problem
 
 MOST_BYTES: Final = 1_048_576
 """Five hundred items of a catalogue are about 500 KB."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from webapi.endpoint import Strict
+from config.webapi.endpoint import Strict
 
 LONGEST_MESSAGE = 500
 

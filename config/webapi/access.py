@@ -8,7 +8,7 @@ from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated, Permis
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 
-from webapi.credentials import KeyInUse
+from config.webapi.credentials import KeyInUse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
