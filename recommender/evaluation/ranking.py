@@ -110,7 +110,10 @@ def quality(lists: NDArray[np.int32], people: PerPerson, *, known_by: NDArray[np
     """Averages; `known_by` says for each item of the catalogue how many of `n_people` training people have it."""
     n = people.ndcg.size
     if n == 0:
-        raise ValueError("nobody has a wanted item: there is nothing to evaluate")
+        raise ValueError(
+            "nobody has a wanted item: there is nothing to evaluate (it takes people with five events or more, whose "
+            "last fifth names an item that they did not have before)"
+        )
     shown = np.bincount(lists[lists >= 0], minlength=known_by.size)
     return Quality(
         n=n,

@@ -140,3 +140,19 @@ def test_evaluate__bad_file__named(tmp_path: Path) -> None:
     file.write_text("user,item,rating\n1,a,good\n")
     with pytest.raises(CommandError, match=r"x\.csv, line 2, column rating"):
         _evaluate(str(file))
+
+
+@pytest.mark.parametrize(
+    "rows", [["a,x", "b,y", "c,z"], [f"u{user},i{item},{user}" for user in range(3) for item in (1, 2)]]
+)
+def test_evaluate__nobody_to_ask__says_what_it_takes(tmp_path: Path, rows: list[str]) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("user,item\n" + "\n".join(rows))
+    with pytest.raises(CommandError, match="it takes people with five events or more"):
+        _evaluate(str(file))
+
+
+def test_evaluate__one_person_to_ask__figures_without_a_comparison(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("user,item\n" + "\n".join(f"a,{item}" for item in "xyzqr") + "\nb,x\nb,y")
+    assert "one person with a wanted item: nothing to compare" in _evaluate(str(file))

@@ -106,8 +106,9 @@ class Command(BaseCommand):
                 ("best single", str(choice.best_single.candidate)),
                 ("popularity", next(name for name in families if name.startswith("popularity"))),
             )
+            if best.size > 1
         }
-        self._line("")
+        self._line("" if differences else "\none person with a wanted item: nothing to compare")
         for label, difference in differences.items():
             self._line(
                 f"chosen − {label}: {difference.difference:+.4f} "
