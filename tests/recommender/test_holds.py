@@ -112,14 +112,17 @@ def test_roll_back__model_of_a_held_version__is_not_what_comes_back(trained_shop
 
 
 def test_due__revised_and_held__both_versions_by_their_own_clock(trained_shop: None) -> None:
+    def due(hours: int) -> list[Due]:
+        return [training for training in due_trainings(at=later(hours=hours)) if training.slug == "item-knn"]
+
     hold_strategies(slugs=["item-knn"], holder=HOLDER, at=NOW)
-    assert due_trainings(at=later(hours=1)) == []
+    assert due(1) == []
     _revise()
-    assert due_trainings(at=later(hours=1)) == [Due("item-knn", 2)]
+    assert due(1) == [Due("item-knn", 2)]
     train(slug="item-knn", at=later(hours=1))
-    assert [due for due in due_trainings(at=later(hours=24)) if due.slug == "item-knn"] == [Due("item-knn", 1)]
+    assert due(24) == [Due("item-knn", 1)]
     release_strategies(holder=HOLDER, at=later(hours=24))
-    assert [due for due in due_trainings(at=later(hours=24)) if due.slug == "item-knn"] == []
+    assert due(24) == []
 
 
 def test_holds__listed_while_they_last(trained_shop: None) -> None:
