@@ -179,5 +179,5 @@ def test_networks__names_them_and_refuses_nonsense(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOLDOUT_ALERT_NETWORKS", "10.1.0.0/16, fd00::/8")
     assert [str(network) for network in env.networks("HOLDOUT_ALERT_NETWORKS")] == ["10.1.0.0/16", "fd00::/8"]
     monkeypatch.setenv("HOLDOUT_ALERT_NETWORKS", "10.1.0.0/99")
-    with pytest.raises(ImproperlyConfigured, match="10.1.0.0/99"):
+    with pytest.raises(ImproperlyConfigured, match=r"10\.1\.0\.0/99"):
         env.networks("HOLDOUT_ALERT_NETWORKS")

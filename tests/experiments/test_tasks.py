@@ -30,7 +30,7 @@ def test_refresh__database_that_comes_back__is_tried_again(monkeypatch: pytest.M
         return refresh.RefreshOutcome("ok")
 
     monkeypatch.setattr(refresh, "refresh_experiment", fail_once)
-    assert tasks.refresh_experiment.apply(args=[1]).get() == "ok"
+    assert tasks.refresh_experiment.apply(args=(1,)).get() == "ok"
     assert answers == []
 
 
@@ -43,7 +43,7 @@ def test_refresh__database_that_stays_away__is_recorded_in_the_end(monkeypatch: 
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(refresh, "refresh_experiment", fail)
-    assert tasks.refresh_experiment.apply(args=[experiment.pk]).get() == "failed"
+    assert tasks.refresh_experiment.apply(args=(experiment.pk,)).get() == "failed"
     assert len(tried) == 1 + tasks.RETRIES
     row = Refresh.objects.get()
     assert (row.failures_n, "connection refused" in row.error) == (1, True)

@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from experiments.services.exposure import ExposureRow, record_many
-from marketing import facts as module
 from marketing.choices import MergeReason, Purpose
-from marketing.facts import interactions
-from marketing.facts import EventFacts, Interactions
+from marketing.facts import EventFacts, Interactions, interactions
 from marketing.models import Profile
 from marketing.segmentation.clock import to_micros
 from marketing.services.identity import merge

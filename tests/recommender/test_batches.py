@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -89,7 +90,7 @@ def test_prepared__nobody_took_it__dropped_after_a_week_and_with_the_person(trai
 
 
 def test_tasks__prepare_and_drop__one_service_call(trained_shop: None) -> None:
-    about = {"batch": "b", "user_ids": ["u0"], "k": 2, "context": {}}
+    about: dict[str, Any] = {"batch": "b", "user_ids": ["u0"], "k": 2, "context": {}}
     assert tasks.prepare_slates(strategy="item-knn", **about) == 1
     assert tasks.prepare_slates(strategy="nonsense", **about) == 0
     assert tasks.drop_old_slates() == 0

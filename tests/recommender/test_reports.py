@@ -140,7 +140,7 @@ def test_alarm__database_down__served_all_the_same(trained_shop: None, caplog: p
             raise DatabaseError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshots.ModelVersion, "objects", Down())
+        patch.setattr(ModelVersion, "objects", Down())
         snapshots.raise_alarm(1)
         snapshots.end_alarm(1)
     assert "is not stored" in caplog.text

@@ -437,8 +437,10 @@ def test_recommend__plans_and_catalogue_slower_than_the_budget__old_ones_serve_i
 
     monkeypatch.setattr(snapshots, "_read_plan", slow)
     monkeypatch.setattr(snapshots, "_read_catalogue", slow)
-    for entry in (*snapshots._plans.values(), *snapshots._catalogue):
-        entry.checked = 0.0
+    for plan in snapshots._plans.values():
+        plan.checked = 0.0
+    for catalogue in snapshots._catalogue:
+        catalogue.checked = 0.0
     started = time.perf_counter()
     answers = [recommend(user_id="", k=4, strategy="popularity", context={}, at=NOW, log=False) for _ in range(3)]
     elapsed = time.perf_counter() - started
