@@ -156,7 +156,7 @@ def run(rows: int, *, rounds: int) -> None:
     shares = []
     for number in range(3):
         fill(folder, source=source, rows=rows, label=f"b{number}")
-        bare = measured("bare", rows, lambda label=f"b{number}": store_bare(folder, label, source=source))  # type: ignore[misc]
+        bare = measured("bare", rows, lambda label=f"b{number}": store_bare(folder, label, source=source))  # type: ignore[misc]  # a lambda with a default
         (folder / f"b{number}.spool").unlink()
         fill(folder, source=source, rows=rows, label=f"w{number}")
         shares.append(measured("whole", rows, drained) / bare)

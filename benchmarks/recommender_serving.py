@@ -196,14 +196,14 @@ def _failures() -> None:
 
     ItemKNN.score = fail  # type: ignore[assignment]  # the failure that is measured
     worst("the algorithm raises")
-    ItemKNN.score = score  # type: ignore[method-assign]
+    ItemKNN.score = score  # type: ignore[method-assign]  # put in by the benchmark
     read = snapshots._read_plan
 
     def slow(*arguments: object) -> object:
         time.sleep(1.0)
-        return read(*arguments)  # type: ignore[arg-type]
+        return read(*arguments)  # type: ignore[arg-type]  # handed through
 
-    snapshots._read_plan = slow  # type: ignore[assignment]
+    snapshots._read_plan = slow  # type: ignore[assignment]  # put in by the benchmark
     snapshots.MAX_AGE = 0.0
     worst("plans take 1 s", times=15)
     snapshots._read_plan, snapshots.MAX_AGE = read, 2.0

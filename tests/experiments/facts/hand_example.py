@@ -127,7 +127,7 @@ _VIEWS = {"window_hours": 168}
 KINDS: list[tuple[str, MetricDefinition, dict[int, tuple[int, ...]]]] = [
     (
         "average order value",
-        MetricDefinition((ORDER, REFUND), "sum", denominator=Part((ORDER,), "count"), **_ORDERS),  # type: ignore[arg-type]
+        MetricDefinition((ORDER, REFUND), "sum", denominator=Part((ORDER,), "count"), **_ORDERS),  # type: ignore[arg-type]  # typed defaults
         {
             1: (11 * MICRO, 0, 2, 0),
             2: (0, 20 * MICRO, 0, 1),
@@ -146,7 +146,7 @@ KINDS: list[tuple[str, MetricDefinition, dict[int, tuple[int, ...]]]] = [
     ),
     (
         "first order",
-        MetricDefinition((ORDER,), "first", **_ORDERS),  # type: ignore[arg-type]
+        MetricDefinition((ORDER,), "first", **_ORDERS),  # type: ignore[arg-type]  # typed defaults
         {
             1: (10 * MICRO, 0),
             2: (0, 20 * MICRO),
@@ -164,22 +164,22 @@ KINDS: list[tuple[str, MetricDefinition, dict[int, tuple[int, ...]]]] = [
     ),
     (
         "different products",
-        MetricDefinition((VIEW,), "distinct", value_property="product", lookback_days=14, **_VIEWS),  # type: ignore[arg-type]
+        MetricDefinition((VIEW,), "distinct", value_property="product", lookback_days=14, **_VIEWS),  # type: ignore[arg-type]  # typed defaults
         {1: (2, 0), 2: (0, 1), 4: (1, 0), 8: (1, 0), 9: (2, 0), 10: (1, 0), 11: (1, 0)},
     ),
     (
         "quantity",
-        MetricDefinition((VIEW,), "sum", value_property="quantity", scale=MICRO, **_VIEWS),  # type: ignore[arg-type]
+        MetricDefinition((VIEW,), "sum", value_property="quantity", scale=MICRO, **_VIEWS),  # type: ignore[arg-type]  # typed defaults
         {1: (6 * MICRO,), 4: (MICRO,), 8: (MICRO,), 9: (2 * MICRO,), 10: (4 * MICRO,), 11: (5 * MICRO,)},
     ),
     (
         "views of two or more",
-        MetricDefinition((VIEW,), "count", filters=(PropertyFilter("quantity", "2", "gte"),), **_VIEWS),  # type: ignore[arg-type]
+        MetricDefinition((VIEW,), "count", filters=(PropertyFilter("quantity", "2", "gte"),), **_VIEWS),  # type: ignore[arg-type]  # typed defaults
         {1: (2,), 10: (2,), 11: (1,)},
     ),
     (
         "views of something else than A",
-        MetricDefinition((VIEW,), "count", filters=(PropertyFilter("product", "A", "ne"),), **_VIEWS),  # type: ignore[arg-type]
+        MetricDefinition((VIEW,), "count", filters=(PropertyFilter("product", "A", "ne"),), **_VIEWS),  # type: ignore[arg-type]  # typed defaults
         {1: (1,), 9: (1,), 10: (2,)},
     ),
     (
