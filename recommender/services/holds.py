@@ -51,3 +51,8 @@ def hold_strategies(*, slugs: Collection[str], holder: str, at: datetime) -> lis
 def release_strategies(*, holder: str, at: datetime) -> int:
     """Lets everything go that the holder kept; returns how many strategies. What it was stays on record."""
     return StrategyHold.objects.filter(holder=holder, until=None).update(until=at)
+
+
+def forget_holders(*, holders: Collection[str]) -> int:
+    """Removes what these holders kept from the record, for holders that never were (a demo world); returns how many."""
+    return StrategyHold.objects.filter(holder__in=holders).delete()[0]

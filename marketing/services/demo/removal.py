@@ -38,6 +38,7 @@ from marketing.selectors.campaigns import clear_config_cache
 from marketing.selectors.segments import references
 from marketing.services.demo.names import SOURCE, UNIT_TYPE
 from recommender.services.catalogue import remove_demo_items
+from recommender.services.holds import forget_holders
 from recommender.services.privacy import forget_many as forget_users
 
 INDEX: Final = "marketing_event_removal"
@@ -79,6 +80,7 @@ def remove_demo_world(*, report: Report | None = None) -> int:
 def _remove_campaigns() -> None:
     campaigns = Campaign.objects.filter(is_demo=True)
     pairs = list(campaigns.values_list("pk", "slug"))
+    forget_holders(holders=list(campaigns.exclude(experiment_key="").values_list("experiment_key", flat=True)))
     _forget_changes("campaign", [pk for pk, _ in pairs])
     Delivery.objects.filter(campaign__in=[pk for pk, _ in pairs]).delete()
     CampaignArm.objects.filter(campaign__in=[pk for pk, _ in pairs]).delete()  # arms protect links from the cascade
