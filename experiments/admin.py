@@ -32,20 +32,26 @@ from experiments.models import (
     ChangeLog,
     Decision,
     DigestSubscription,
+    DirtyUnit,
     Experiment,
     ExperimentMetric,
     Exposure,
+    FactsState,
     FrozenUnit,
     Holdout,
     Layer,
     LedgerQuarter,
     Look,
     Metric,
+    MetricSurvey,
     Phase,
     PhaseArm,
+    Prerequisite,
+    RampStep,
     Recipient,
     Refresh,
     Snapshot,
+    StaleUnit,
 )
 from experiments.services import lifecycle
 from experiments.tasks import refresh_experiment
@@ -354,3 +360,42 @@ class FrozenUnitAdmin(FactAdmin):
     list_display = ("token", "experiment", "phase", "arms")
     list_select_related = ("experiment", "phase")
     search_fields = ("experiment__key",)
+
+
+@admin.register(RampStep)
+class RampStepAdmin(ReadOnlyAdmin):
+    list_display = ("phase", "after", "coverage", "applied_at")
+    list_select_related = ("phase__experiment",)
+    ordering = ("-pk",)
+
+
+@admin.register(Prerequisite)
+class PrerequisiteAdmin(ReadOnlyAdmin):
+    list_display = ("experiment", "required", "arm_key")
+    list_select_related = ("experiment", "required")
+    ordering = ("-pk",)
+
+
+@admin.register(MetricSurvey)
+class MetricSurveyAdmin(ReadOnlyAdmin):
+    list_display = ("metric", "asked_at", "done_at", "error")
+    list_select_related = ("metric",)
+    ordering = ("-asked_at", "-pk")
+
+
+@admin.register(FactsState)
+class FactsStateAdmin(ReadOnlyAdmin):
+    list_display = ("experiment", "units_n", "recomputed_n", "until")
+    list_select_related = ("experiment",)
+    ordering = ("-pk",)
+
+
+@admin.register(DirtyUnit)
+class DirtyUnitAdmin(FactAdmin):
+    list_display = ("unit", "claim")
+
+
+@admin.register(StaleUnit)
+class StaleUnitAdmin(FactAdmin):
+    list_display = ("state", "unit")
+    list_select_related = ("state__experiment",)

@@ -146,7 +146,9 @@ def _add_metric(
         definition=definition.as_json(),
         is_current=False,
     )
-    metric.full_clean()
+    # Not `full_clean`: a proportion of events that exist cannot have a covariate that is a sum. The file's reader has
+    # seen to it that a proportion holds nothing but 0 and 1.
+    metric.clean_fields()
     metric.save(force_insert=True)
     role = ExperimentMetric.Role.SECONDARY if index else ExperimentMetric.Role.PRIMARY
     return ExperimentMetric.objects.create(experiment=experiment, metric=metric, role=role)

@@ -22,7 +22,7 @@ from marketing.services.identity import merge
 from marketing.services.privacy import TABLES, erase_profile, export_profile
 from marketing.services.profiles import declare_trait
 from marketing.services.segments import refresh_segment
-from recommender.models import Slate, StrategyVersion
+from recommender.models import PreparedSlate, Slate, StrategyVersion
 from recommender.services.strategies import ensure_default_strategies
 from tests.factories.experiments import make_experiment
 from tests.factories.marketing import NOW, give_consent, make_profile, make_segment, send, track
@@ -30,7 +30,11 @@ from tests.factories.marketing import NOW, give_consent, make_profile, make_segm
 pytestmark = pytest.mark.django_db
 APPS = ("marketing", "experiments", "recommender")
 # Models with a unit or user id, which their own app forgets.
-ELSEWHERE = {Exposure: "experiments.services.privacy", Slate: "recommender.services.privacy"}
+ELSEWHERE = {
+    Exposure: "experiments.services.privacy",
+    PreparedSlate: "recommender.services.privacy",
+    Slate: "recommender.services.privacy",
+}
 
 
 def test_registry__every_model_that_names_a_person__is_erased_and_exported() -> None:

@@ -18,7 +18,7 @@ def _call(*words: str) -> str:
 
 def test_train__no_slug__all_that_are_due(shop: None) -> None:
     lines = _call("train").splitlines()
-    assert [line.split(":")[0] for line in lines] == ["popularity", "item-knn", "user-knn", "content"]
+    assert [line.split(":")[0] for line in lines] == ["popularity", "trending", "item-knn", "user-knn", "content"]
     assert all("Published" in line and "NDCG@10" in line for line in lines)
     assert _call("train") == ""
 
@@ -36,7 +36,7 @@ def test_train__few_events__says_not_judged(shop: None) -> None:
 def test_train__no_events__no_failure_unless_named(shop: None) -> None:
     FakeInteractions.rows = []
     text = _call("train")
-    assert text.count("not enough data yet") == 4
+    assert text.count("not enough data yet") == 5
     assert "import events and consents" in text
     with pytest.raises(CommandError, match="not trained: popularity"):
         _call("train", "popularity")

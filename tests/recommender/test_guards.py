@@ -57,7 +57,7 @@ def test_guards__migrated_back_and_forth__are_gone_and_there_again() -> None:
     record_change(object_type="strategy", object_id="x", transition="create", actor=None, at=NOW)
     ChangeLog.objects.update(message="free")
     ChangeLog.objects.all().delete()
-    migrate("0002_guards")
+    migrate("0004_hold_until")
     record_change(object_type="strategy", object_id="x", transition="create", actor=None, at=NOW)
     row = ChangeLog.objects.get().pk
     _refused("append-only", "UPDATE recommender_changelog SET message = 'x' WHERE id = %s", row)

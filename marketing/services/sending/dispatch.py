@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from experiments.errors import ExperimentsError
 from experiments.services.assignment import Assignment, assign_many
 from experiments.services.exposure import ExposureRow, record_many
 from marketing.channels import Channel, Fate, Mail, Outcome
@@ -139,8 +138,7 @@ def _prepare(
         ),
     )
     inside = [(row, one, arms[one.arm_key or ""]) for row, one in placed if row.pk not in set(outside)]
-    shown = [(row, counterfactual if sends_nothing(arm) else arm) for row, _, arm in inside]
-    slates = _slates(campaign, shown, at=at)
+    slates = _slates(campaign, [(row, arm) for row, _, arm in inside], counterfactual, at=at)
     traits = _traits([row.profile_id for row, _, _ in inside])
     prepared = []
     for row, assignment, arm in inside:
@@ -251,8 +249,7 @@ def _not_accepted(one: _Prepared, outcome: Outcome, *, claim: str, at: datetime,
     ids, reason = [one.delivery.pk], f"{outcome.code} {outcome.text}".strip()
     if outcome.fate is Fate.UNKNOWN:
         # As after a crash: the campaign's policy decides.
-        policy_holds = one.delivery.campaign.crash_policy == "hold"
-        if policy_holds:
+        if campaign.crash_policy == CrashPolicy.HOLD:
             outbox.settle(ids=ids, claim=claim, status=DeliveryStatus.UNCERTAIN, at=at, reason=reason)
             return True
     if outcome.fate is Fate.DOWN:
@@ -270,29 +267,33 @@ def _not_accepted(one: _Prepared, outcome: Outcome, *, claim: str, at: datetime,
 
 
 def _slates(
-    campaign: Campaign, shown: Iterable[tuple[Delivery, ArmConfig]], *, at: datetime
+    campaign: Campaign, placed: Iterable[tuple[Delivery, ArmConfig]], counterfactual: ArmConfig, *, at: datetime
 ) -> dict[int, Recommendation]:
-    """Return each message's items; an arm whose strategy has none sends its words alone."""
+    """Return each message's items; an arm whose strategy has none sends its words alone. Nobody sees a withheld one."""
     by_arm: dict[str, list[Delivery]] = defaultdict(list)
     arms: dict[str, ArmConfig] = {}
-    for row, arm in shown:
-        if arm.strategy:
-            by_arm[arm.key].append(row)
-            arms[arm.key] = arm
+    for row, arm in placed:
+        by_arm[arm.key].append(row)
+        arms[arm.key] = arm
     found: dict[int, Recommendation] = {}
     for key, rows in by_arm.items():
-        context = {"campaign": campaign.slug, "arm": key, "experiment": campaign.experiment_key}
+        is_silent = sends_nothing(arms[key])
+        arm = counterfactual if is_silent else arms[key]
+        if not arm.strategy:
+            continue
         try:
             slates = recommend_many(
                 user_ids=[str(row.profile_id) for row in rows],
-                k=arms[key].item_count,
-                strategy=arms[key].strategy,
-                context=context,
+                k=arm.item_count,
+                strategy=arm.strategy,
+                context={"campaign": campaign.slug, "arm": key, "experiment": campaign.experiment_key},
                 at=at,
+                held_by=campaign.experiment_key,
+                log=not is_silent,
             )
             found.update((row.pk, slate) for row, slate in zip(rows, slates, strict=True))
-        except (RecommenderError, ExperimentsError):
-            log.exception("no recommendations: the words go alone", extra={"strategy": arms[key].strategy})
+        except RecommenderError:
+            log.exception("no recommendations: the words go alone", extra={"strategy": arm.strategy})
     return found
 
 

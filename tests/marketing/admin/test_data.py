@@ -178,7 +178,7 @@ def test_admin__segment__is_refreshed_by_the_worker_and_archived(
 
 
 def test_admin__staff_without_the_right__is_offered_no_action(client: Client, world: Profile) -> None:
-    clerk = make_user(role="operator", is_staff=True)
+    clerk = make_user(role="analyst", is_staff=True)
     clerk.user_permissions.set(
         Permission.objects.filter(codename__in=("view_merge", "view_writekey", "view_segment", "view_source"))
     )
