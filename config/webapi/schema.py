@@ -126,8 +126,7 @@ def with_problems(result: dict[str, Any], generator: Any, request: Any, public: 
             schema.setdefault("additionalProperties", False)
     for operations in result["paths"].values():
         for operation in operations.values():
-            kinds = [*ALWAYS, *(WRITING if "requestBody" in operation else (CONFLICT, TOO_LARGE, MEDIA_TYPE))]
-            for kind in kinds:
+            for kind in (*ALWAYS, *WRITING):
                 operation["responses"].setdefault(str(kind.status), _response(kind))
             operation["responses"] = dict(sorted(operation["responses"].items()))
     return result

@@ -122,7 +122,7 @@ def test_calibrate_pipeline__few_worlds__prints_and_writes_the_figures(
     )  # fmt: skip
     figures = json.loads(file.read_text())
     assert (figures["worlds"], figures["seed"], figures["profiles"]) == (2, 4, 120)
-    assert len(figures["shares"]) == 8
+    assert len(figures["shares"]) == 12
     assert "coverage of the lift" in capsys.readouterr().out
 
 

@@ -38,6 +38,7 @@ def test_defaults__twice__nothing_changes_and_edits_stay() -> None:
         ("item-knn", "Others also chose"),
         ("user-knn", "People like you"),
         ("popularity", "Popular now"),
+        ("trending", "Trending now"),
     ]
     weights = dict(EventWeight.objects.values_list("event_type", "weight"))
     assert weights == {"Product Viewed": 2, "Product Added": 3, "Order Completed": 5}

@@ -137,7 +137,8 @@ def seed_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Re
     remove_demo_world()
     drawn = draw_world(seed=seed, profiles=profiles, at=at)
     plays = stage.trials(lift=lift)
-    meter.total = len(drawn.events) + profiles + len(STRATEGIES) * TRAINING_WEIGHT + len(plays) * 3 * REFRESH_WEIGHT
+    played = sum(trial.ending != Ending.DRAFT for trial in plays)
+    meter.total = len(drawn.events) + profiles + len(STRATEGIES) * TRAINING_WEIGHT + played * 2 * REFRESH_WEIGHT
     ensure_builtin_metrics()
     ensure_default_strategies(at=at)
     meter.begin(Step.STOCK)

@@ -50,7 +50,7 @@ def test_seed__progress__only_grows_and_ends_near_the_total() -> None:
     assert done == sorted(done)
     assert done[-1] > 0.8 * seen[-1][2]
     assert all(entry[1] <= entry[2] for entry in seen)
-    assert len({entry[0] for entry in seen}) == 8
+    assert len({entry[0] for entry in seen}) == 9
 
 
 def test_seed__event_refused__says_so() -> None:
