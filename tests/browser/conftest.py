@@ -12,6 +12,8 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 from pytest_django.live_server_helper import LiveServer
 
+from tests.factories.campaigns import BROWSER
+
 # Playwright's synchronous interface keeps an event loop in the thread, which Django takes for an async context.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 
@@ -46,7 +48,8 @@ class Watch:
 @pytest.fixture
 def context(browser: Browser, live_server: LiveServer) -> Iterator[BrowserContext]:
     """A fresh profile of the browser, rooted at the live server."""
-    fresh = browser.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900})
+    # A person's name: a headless browser's own is that of a bot, and bots are in no arm.
+    fresh = browser.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900}, user_agent=BROWSER)
     fresh.set_default_timeout(TIMEOUT)
     yield fresh
     fresh.close()

@@ -10,7 +10,7 @@ from experiments.selectors import exposed_counts
 from experiments.services.metrics import ensure_builtin_metrics
 from marketing.models import Campaign, Event, Profile
 from tests.browser.conftest import sign_in
-from tests.factories.campaigns import make_campaign, make_catalogue, make_user, make_visitor
+from tests.factories.campaigns import BROWSER, make_campaign, make_catalogue, make_user, make_visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 MOST_TABS = 80
@@ -115,7 +115,7 @@ def test_see_it_as_somebody_else__demo_person__sees_that_arm(page: Page, markete
 def test_pages__axe__finds_nothing(browser: Browser, live_server: LiveServer, client: Client, scheme: str) -> None:
     campaign = make_campaign()
     client.force_login(make_user(role="marketer"))
-    context = browser.new_context(base_url=live_server.url, color_scheme=scheme)  # type: ignore[arg-type]  # the parameter of the test is a plain text
+    context = browser.new_context(base_url=live_server.url, user_agent=BROWSER, color_scheme=scheme)  # type: ignore[arg-type]  # the parameter of the test is a plain text
     sign_in(context, live_server, client)
     page = context.new_page()
     for address in (

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.endtoend.stack import Stack, until
 from tests.endtoend.visitors import Visitor
+from tests.factories.campaigns import BROWSER
 
 pytestmark = [pytest.mark.worker, pytest.mark.browser]
 PEOPLE = 280
@@ -131,7 +132,7 @@ def test_closed_loop__from_events_to_a_shipped_arm(
     people = [Visitor(stack.url, number) for number in range(PEOPLE)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda one: one.come_and_consent(item=f"sku-{one.number % ITEMS}"), people))
-    page = browser.new_page()
+    page = browser.new_page(user_agent=BROWSER)
     sign_in(page, stack)
     make_segment(page, stack)
     members = "from marketing.models import Membership; print(Membership.objects.count())"
@@ -147,7 +148,7 @@ def test_closed_loop__from_events_to_a_shipped_arm(
     stack.shift = 0.0
     stack.start()
     page.close()
-    page = browser.new_page()
+    page = browser.new_page(user_agent=BROWSER)
     sign_in(page, stack)
     snapshot = "from experiments.selectors import get_report\nr = get_report(experiment_key='campaign-closed-loop')\n"
     outcome = snapshot + "print(r.verdict.outcome if r and r.primary.comparisons[0].deciding else '')"
