@@ -50,7 +50,8 @@ MAX_PLANS = 1_000
 """Plans per process: strategies times their holders, not requests."""
 
 COLD_SECONDS = 2.0
-"""A new process' first reads may take so long, whatever the budget: an empty slate would be the alternative."""
+"""The first read of a plan or of the catalogue may take so long, whatever the budget: an empty slate would be the
+alternative. A campaign's held plan is new to every process when the campaign starts."""
 
 UNHURRIED = 3600.0
 """Seconds for callers without a budget."""
@@ -123,7 +124,7 @@ class _Entry(Generic[Kept]):
 _lock = threading.RLock()
 _plans: dict[tuple[str, str], _Entry[Plan]] = {}
 _catalogue: list[_Entry[Catalogue]] = []
-_first_asked: list[float] = []
+_first_asked: dict[str, float] = {}
 _models: dict[tuple[int, str], LoadedModel] = {}
 _broken: dict[tuple[int, str], tuple[float, RecommenderError]] = {}
 
@@ -150,7 +151,7 @@ def plan_for(slug: str, *, held_by: str = "", seconds: float = UNHURRIED) -> Pla
             del _plans[next(iter(_plans))]
         _plans[key] = fresh
 
-    return _current(_plans.get(key), lambda: _read_plan(slug, held_by), keep, seconds)
+    return _current(f"{slug} {held_by}", _plans.get(key), lambda: _read_plan(slug, held_by), keep, seconds)
 
 
 def current_catalogue(*, seconds: float = UNHURRIED) -> Catalogue:
@@ -160,7 +161,7 @@ def current_catalogue(*, seconds: float = UNHURRIED) -> Catalogue:
     def keep(fresh: _Entry[Catalogue]) -> None:
         _catalogue[:] = [fresh]
 
-    return _current(entry, lambda: _read_catalogue(entry), keep, seconds)
+    return _current("catalogue", entry, lambda: _read_catalogue(entry), keep, seconds)
 
 
 def loaded_model(served: ServedModel) -> LoadedModel:
@@ -216,13 +217,15 @@ def _load(served: ServedModel) -> LoadedModel:
     )
 
 
-def _cold_until() -> float:
-    if not _first_asked:
-        _first_asked.append(time.monotonic())
-    return _first_asked[0] + COLD_SECONDS
+def _cold_until(name: str) -> float:
+    with _lock:
+        if name not in _first_asked and len(_first_asked) > MAX_PLANS:
+            del _first_asked[next(iter(_first_asked))]
+        return _first_asked.setdefault(name, time.monotonic()) + COLD_SECONDS
 
 
 def _current(
+    name: str,
     entry: _Entry[Kept] | None,
     read: Callable[[], _Entry[Kept]],
     keep: Callable[[_Entry[Kept]], None],
@@ -238,7 +241,7 @@ def _current(
         entry.checked = time.monotonic()
 
     else:
-        seconds = max(seconds, _cold_until() - time.monotonic())
+        seconds = max(seconds, _cold_until(name) - time.monotonic())
 
     def refresh() -> Kept:
         fresh = read()
