@@ -24,7 +24,7 @@ from tests.webapi.conftest import make_api
 
 pytestmark = [pytest.mark.django_db, pytest.mark.filterwarnings("ignore")]
 CHECKS: Any = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-QUICK, LONG = 4, 150  # requests of each operation and mode
+QUICK, LONG = 4, 25  # requests of each operation and mode
 
 
 @pytest.fixture(autouse=True)

@@ -130,6 +130,7 @@ def spark() -> Iterator[Any]:
 
 
 @pytest.mark.java
+@pytest.mark.extra("pyspark")
 @pytest.mark.slow
 def test_engines__spark__gives_the_computed_integers(spark: Any, folder: Path) -> None:
     for name in TABLES:
