@@ -21,7 +21,7 @@ from experiments.services.assignment import Assignment, assign_many
 from experiments.services.exposure import ExposureRow, record_many
 from marketing.channels import Channel, Fate, Mail, Outcome
 from marketing.channels.email import EmailChannel
-from marketing.choices import DeliveryStatus, Sensitivity, SkipReason, SuppressionReason
+from marketing.choices import CrashPolicy, DeliveryStatus, Sensitivity, SkipReason, SuppressionReason
 from marketing.creatives.templates import BadTemplate
 from marketing.models import Campaign, Delivery, ProfileTrait
 from marketing.segmentation.clock import to_micros
@@ -107,7 +107,9 @@ def _send_batch(channels: Sequence[Channel], pool: ThreadPoolExecutor, clock: Cl
     result.count("withheld", outbox.settle(ids=withheld, claim=claim, status=DeliveryStatus.WITHHELD, at=clock()))
     going = [one for one in exposed if not one.is_withheld]
     for start in range(0, len(going), THREADS):
-        if not _hand_over(going[start : start + THREADS], channels, pool, claim=claim, clock=clock, result=result):
+        if not _hand_over(
+            campaign, going[start : start + THREADS], channels, pool, claim=claim, clock=clock, result=result
+        ):
             rest = [one.delivery.pk for one in going[start + THREADS :]]
             outbox.postpone(ids=rest, claim=claim, send_at=clock(), at=clock())
             break
@@ -216,6 +218,7 @@ def _expose(
 
 
 def _hand_over(
+    campaign: Campaign,
     chunk: Sequence[_Prepared],
     channels: Sequence[Channel],
     pool: ThreadPoolExecutor,
@@ -239,19 +242,20 @@ def _hand_over(
     is_up = True
     for one, outcome in zip(sending, outcomes, strict=True):
         if outcome.fate is not Fate.ACCEPTED:
-            is_up = _not_accepted(one, outcome, claim=claim, at=at, result=result) and is_up
+            is_up = _not_accepted(campaign, one, outcome, claim=claim, at=at, result=result) and is_up
     return is_up
 
 
-def _not_accepted(one: _Prepared, outcome: Outcome, *, claim: str, at: datetime, result: Sent) -> bool:
+def _not_accepted(
+    campaign: Campaign, one: _Prepared, outcome: Outcome, *, claim: str, at: datetime, result: Sent
+) -> bool:
     """Note a refusal, a delay or a doubt; False where the provider does not answer."""
     result.count(outcome.fate.value)
     ids, reason = [one.delivery.pk], f"{outcome.code} {outcome.text}".strip()
-    if outcome.fate is Fate.UNKNOWN:
-        # As after a crash: the campaign's policy decides.
-        if campaign.crash_policy == CrashPolicy.HOLD:
-            outbox.settle(ids=ids, claim=claim, status=DeliveryStatus.UNCERTAIN, at=at, reason=reason)
-            return True
+    # A doubt is as after a crash: the campaign's policy decides.
+    if outcome.fate is Fate.UNKNOWN and campaign.crash_policy == CrashPolicy.HOLD:
+        outbox.settle(ids=ids, claim=claim, status=DeliveryStatus.UNCERTAIN, at=at, reason=reason)
+        return True
     if outcome.fate is Fate.DOWN:
         until = breaker.trip(channel=CHANNEL, error=reason, at=at)
         outbox.postpone(ids=ids, claim=claim, send_at=until, at=at, reason=reason)

@@ -18,6 +18,8 @@ class Mailbox:
     def __init__(self) -> None:
         self.taken: list[EmailMessage] = []
         self.refusals: dict[str, str] = {}
+        self.hangs_up = False
+        """Close the connection in the middle of a message, so that nobody can say whether it was taken."""
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd calls it so
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
@@ -28,6 +30,9 @@ class Mailbox:
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd calls it so
+        if self.hangs_up:
+            server.transport.abort()
+            return "451 gone"
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.taken.append(message)

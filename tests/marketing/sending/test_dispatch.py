@@ -139,6 +139,17 @@ def test_send_due__provider_is_down__waits_and_loses_nothing(mailbox: Mailbox, s
     assert state.open_until is None
 
 
+@pytest.mark.parametrize(("policy", "status"), [("hold", "uncertain"), ("resend", "pending")])
+def test_send_due__server_hangs_up_in_the_middle__policy_decides(mailbox: Mailbox, policy: str, status: str) -> None:
+    make_recipient()
+    campaign = make_mailing(arms=BOTH, crash_policy=policy)
+    mailbox.hangs_up = True
+    assert run().outcomes["unknown"] == 1
+    row = campaign.deliveries.get()
+    assert (row.status, row.attempts) == (status, 1)
+    assert row.reason
+
+
 def test_send_due__outside_the_hours__waits_for_them(mailbox: Mailbox) -> None:
     night = NOW.replace(hour=3)
     tokyo, berlin = make_recipient(timezone="Asia/Tokyo"), make_recipient(timezone="Europe/Berlin")
