@@ -128,8 +128,9 @@ def _fresh_caches() -> Iterator[None]:
 
     from experiments.selectors import clear_config_cache
     from marketing.selectors.campaigns import clear_config_cache as forget_campaigns
+    from recommender.services.snapshots import forget_snapshots
 
-    for forget in (cache.clear, clear_config_cache, forget_campaigns):
+    for forget in (cache.clear, clear_config_cache, forget_campaigns, forget_snapshots):
         forget()
     yield
     for forget in (cache.clear, clear_config_cache, forget_campaigns):
