@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from marketing.models import Event
+from marketing.models import Event, Profile
 from recommender.models import EventWeight, Item
 from recommender.services.serving import recommend
 from recommender.services.strategies import ensure_default_strategies
@@ -51,7 +51,8 @@ def test_import__a_folder__events_items_consents_and_a_slate(movies: Path) -> No
     assert EventWeight.objects.get(event_type="Product Liked").weight == 3.0
     ensure_default_strategies(at=timezone.now())
     call_command("train", "item-knn", stdout=StringIO(), stderr=StringIO())
-    answer = recommend(user_id="3", k=2, strategy="item-knn", context={}, at=timezone.now(), budget_ms=5_000)
+    third = Profile.objects.order_by("pk")[2]  # a sequence of PostgreSQL does not begin anew for each test
+    answer = recommend(user_id=str(third.pk), k=2, strategy="item-knn", context={}, at=timezone.now(), budget_ms=5_000)
     assert answer.fallback == ""
     assert {item.category for item in answer.items} == {"Kind0"}
 
