@@ -56,3 +56,4 @@ def test_save__disk_full__costs_nothing_but_the_file(tmp_path: Path) -> None:
         tmp_path / "missing" / "file",
         module.HoldoutConfig("", "user", 1, 0.1, "s", 1, datetime(2026, 11, 24, tzinfo=UTC), None),
     )
+    assert not (tmp_path / "missing").exists()
