@@ -10,12 +10,15 @@ from typing import Any
 
 from experiments.models import Certificate
 
-CERTIFICATE_SCHEMA = 1
+CERTIFICATE_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
 class MetricCertificate:
-    """One metric of one arm over all seeds; shares are of the seeds in which the metric had a p-value."""
+    """One metric of one arm over all seeds; shares are of the seeds in which the metric had a p-value.
+
+    `is_sound`: no more false alarms than promised were found, chance allowed for; `None` without a p-value.
+    """
 
     metric: str
     name: str
@@ -32,12 +35,7 @@ class MetricCertificate:
     variance_saved: float | None
     mde: float | None
     days_needed: int | None
-
-    @property
-    def is_sound(self) -> bool | None:
-        """Whether no more false alarms than promised were found, chance allowed for; `None` without a p-value."""
-        return None if self.rate_lower is None else self.rate_lower <= self.alpha
-
+    is_sound: bool | None
     alpha: float = 0.05
 
 
@@ -57,6 +55,7 @@ class CertificateReport:
     srm_rate: float | None
     srm_lower: float | None
     srm_upper: float | None
+    is_balanced: bool
     planned_size: int | None
     units_per_day: float
     metrics: tuple[MetricCertificate, ...]
@@ -66,8 +65,7 @@ class CertificateReport:
     @property
     def is_sound(self) -> bool:
         """Whether nothing alarmed more often than it promises."""
-        is_balanced = self.srm_lower is None or self.srm_lower <= 0.01
-        return is_balanced and all(one.is_sound is not False for one in self.metrics)
+        return self.is_balanced and all(one.is_sound is not False for one in self.metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,8 @@ def encode_certificate(report: CertificateReport) -> dict[str, Any]:
 
 def decode_certificate(data: Mapping[str, Any]) -> CertificateReport:
     """The report in a stored column; ValueError for a schema that no decoder reads."""
+    if data.get("schema") == 1:
+        data = _second_schema(data)
     if data.get("schema") != CERTIFICATE_SCHEMA:
         message = f"no decoder for certificate schema {data.get('schema')!r}"
         raise ValueError(message)
@@ -97,6 +97,16 @@ def decode_certificate(data: Mapping[str, Any]) -> CertificateReport:
             "metrics": tuple(MetricCertificate(**one) for one in data["metrics"]),
         }
     )
+
+
+def _second_schema(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The first schema judged each row by its 95 % interval, and so one sound row in forty as unsound."""
+    metrics = [
+        {**one, "is_sound": None if one["rate_lower"] is None else one["rate_lower"] <= one["alpha"]}
+        for one in data["metrics"]
+    ]
+    is_balanced = data["srm_lower"] is None or data["srm_lower"] <= 0.01
+    return {**data, "metrics": metrics, "is_balanced": is_balanced, "schema": CERTIFICATE_SCHEMA}
 
 
 def get_certificate(*, experiment_key: str) -> StoredCertificate | None:

@@ -46,6 +46,8 @@ PAST_DAYS: Final = 28
 SRM_LEVEL: Final = 0.01
 # Fewer people than this make no thousand meaningful tests.
 FEWEST_UNITS: Final = 200
+# One-sided 0.1 %: a certificate of ten rows is called unsound by chance once in a hundred times, not once in five.
+CHANCE_Z: Final = 3.090232306167813
 # Seeds and units that are worked on at once: the blocks of one product of matrices stay below 50 MB.
 SEED_BLOCK: Final = 50
 UNIT_BLOCK: Final = 1 << 16
@@ -167,6 +169,7 @@ def _report(
         srm_rate=srm_n / seeds,
         srm_lower=lower,
         srm_upper=upper,
+        is_balanced=not _is_excessive(srm_n, seeds, promised=SRM_LEVEL),
         planned_size=past.experiment.planned_size,
         units_per_day=past.totals.units_n / days,
         metrics=tuple(
@@ -301,6 +304,7 @@ def _metric(
         mean=mean,
         standard_deviation=deviation,
         variance_saved=saved,
+        is_sound=not _is_excessive(false_n, p_values.size, promised=experiment.alpha) if p_values.size else None,
         alpha=experiment.alpha,
         **_effort(past, cells.kind, mean, deviation, saved or 0.0, days=days),
     )
@@ -352,7 +356,7 @@ def _effort(
 
 
 def wilson(hits: int, trials: int, z: float = 1.959963984540054) -> tuple[float | None, float | None]:
-    """The 95 % score interval of a share; `None` without a trial. Source: Wilson, JASA 22 (1927).
+    """The score interval of a share, 95 % unless told; `None` without a trial. Source: Wilson, JASA 22 (1927).
 
     >>> [round(bound, 4) for bound in wilson(50, 1000)]
     [0.0381, 0.0653]
@@ -363,6 +367,12 @@ def wilson(hits: int, trials: int, z: float = 1.959963984540054) -> tuple[float 
     centre = (share + square / (2 * trials)) / (1 + square / trials)
     half = z / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _is_excessive(hits: int, trials: int, *, promised: float) -> bool:
+    """Whether there were more false alarms than promised, by more than chance explains."""
+    lower, _ = wilson(hits, trials, CHANCE_Z)
+    return lower is not None and lower > promised
 
 
 def _finite(value: Any) -> float | None:
