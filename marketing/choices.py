@@ -60,6 +60,19 @@ class Purpose(models.TextChoices):
     PERSONALIZATION = "personalization", _("personalization")
     MARKETING_EMAIL = "marketing_email", _("marketing e-mail")
     PROFILING = "profiling", _("profiling")
+    OBJECTION = "objection", _("objection to direct marketing")
+    """Art. 21(2) GDPR: a yes says that the person objects. Nothing but the person's own no takes it back."""
+
+
+# What somebody is asked for. An objection is stated, never asked for.
+ASKED_PURPOSES = (Purpose.ANALYTICS, Purpose.PERSONALIZATION, Purpose.MARKETING_EMAIL, Purpose.PROFILING)
+
+
+class ConsentChannel(models.TextChoices):
+    """Through which channel a purpose is pursued; empty: through every one."""
+
+    PAGE = "page", _("pages")
+    EMAIL = "email", _("e-mail")
 
 
 class LawfulBasis(models.TextChoices):
@@ -145,6 +158,17 @@ class SuppressionReason(models.TextChoices):
     MANUAL = "manual", _("by hand")
 
 
+class FeedbackKind(models.TextChoices):
+    """What came back of a message that was handed over."""
+
+    HARD = "hard", _("the mailbox does not exist")
+    SOFT = "soft", _("the mailbox could not be reached")
+    BLOCKED = "blocked", _("the message was refused")
+    COMPLAINT = "complaint", _("called spam")
+    LEFT = "left", _("unsubscribed at the provider")
+    DELIVERED = "delivered", _("delivered")
+
+
 class Outside(models.TextChoices):
     """Why a visitor sees the default experience, outside the experiment and in no arm."""
 
@@ -153,6 +177,50 @@ class Outside(models.TextChoices):
     BOT = "bot", _("A bot or a prefetch, not a person.")
     NO_VISITOR = "no_visitor", _("Nobody we may recognize: no consent was given.")
     NO_CONSENT = "no_consent", _("A consent that this campaign needs is missing.")
+    OBJECTED = "objected", _("The person objects to direct marketing.")
     NOT_IN_SEGMENT = "not_in_segment", _("Not in the campaign's segment.")
     NOT_ASSIGNED = "not_assigned", _("The experiment does not take this person.")
     NOT_RECORDED = "not_recorded", _("The exposure could not be recorded.")
+
+
+class DataClass(models.TextChoices):
+    """What is kept for a time of its own (Art. 5(1)(e) GDPR)."""
+
+    EVENTS = "events", _("events")
+    ANONYMOUS = "anonymous", _("anonymous visitors who did not come back")
+    MEMBERSHIP_HISTORY = "membership_history", _("history of segments' members")
+    DELIVERIES = "deliveries", _("messages sent")
+    SLATES = "slates", _("recommendations shown")
+    DEAD_LETTERS = "dead_letters", _("messages that could not be stored")
+    EXPORTS = "exports", _("files made for people who asked for their data")
+
+
+class RequestStatus(models.TextChoices):
+    """How far the answer to a person's request for their data is."""
+
+    PENDING = "pending", _("being prepared")
+    READY = "ready", _("ready")
+    FAILED = "failed", _("failed")
+
+
+class NoticeStatus(models.TextChoices):
+    """How far the news of an erasure is on its way to one recipient."""
+
+    PENDING = "pending", _("pending")
+    SENT = "sent", _("sent")
+    FAILED = "failed", _("failed")
+
+
+class SpecialBasis(models.TextChoices):
+    """Art. 9(2) GDPR: on what a protected trait is processed."""
+
+    EXPLICIT_CONSENT = "explicit_consent", _("(a) explicit consent")
+    EMPLOYMENT = "employment", _("(b) employment and social security law")
+    VITAL_INTERESTS = "vital_interests", _("(c) vital interests")
+    FOUNDATION = "foundation", _("(d) members of a foundation or association")
+    MADE_PUBLIC = "made_public", _("(e) made public by the person")
+    LEGAL_CLAIMS = "legal_claims", _("(f) legal claims")
+    PUBLIC_INTEREST = "public_interest", _("(g) substantial public interest")
+    HEALTH_CARE = "health_care", _("(h) health care")
+    PUBLIC_HEALTH = "public_health", _("(i) public health")
+    STATISTICS = "statistics", _("(j) research and statistics")

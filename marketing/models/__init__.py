@@ -5,7 +5,7 @@ from __future__ import annotations
 from marketing.models.archive import ArchivedActivity, ArchivedMessage, ArchivedPart
 from marketing.models.campaign import Campaign, CampaignArm, Creative
 from marketing.models.changelog import ChangeLog
-from marketing.models.consent import Consent
+from marketing.models.consent import Consent, ConsentText
 from marketing.models.event import (
     Activity,
     DeadLetter,
@@ -20,6 +20,15 @@ from marketing.models.event import (
 from marketing.models.identity import Identity, Merge, ProfileAlias
 from marketing.models.message import Delivery, Link, OutsideCount
 from marketing.models.operation import Heartbeat, Job
+from marketing.models.privacy import (
+    DataRecipient,
+    DataRequest,
+    ErasureNotice,
+    RetentionProof,
+    RetentionRule,
+    Tombstone,
+    TraitBasis,
+)
 from marketing.models.profile import Profile, ProfileTrait, TraitDefinition
 from marketing.models.segment import (
     Membership,
@@ -40,9 +49,13 @@ __all__ = [
     "ChangeLog",
     "ChannelState",
     "Consent",
+    "ConsentText",
     "Creative",
+    "DataRecipient",
+    "DataRequest",
     "DeadLetter",
     "Delivery",
+    "ErasureNotice",
     "Event",
     "EventType",
     "ExchangeRate",
@@ -60,12 +73,16 @@ __all__ = [
     "Profile",
     "ProfileAlias",
     "ProfileTrait",
+    "RetentionProof",
+    "RetentionRule",
     "Segment",
     "SegmentVersion",
     "Sender",
     "Source",
     "SpoolOffset",
     "Suppression",
+    "Tombstone",
+    "TraitBasis",
     "TraitDefinition",
     "WriteKey",
 ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from marketing.choices import LawfulBasis, Purpose
+from marketing.choices import ConsentChannel, LawfulBasis, Purpose
 
 
 class Consent(models.Model):
@@ -11,6 +11,7 @@ class Consent(models.Model):
 
     profile = models.ForeignKey("marketing.Profile", on_delete=models.PROTECT, db_index=False)
     purpose = models.CharField(max_length=20, choices=Purpose)
+    channel = models.CharField(max_length=10, choices=ConsentChannel, blank=True, help_text=_("Empty: every channel."))
     granted = models.BooleanField(default=False)
     lawful_basis = models.CharField(max_length=20, choices=LawfulBasis)
     text_version = models.CharField(max_length=40)
@@ -31,3 +32,19 @@ class Consent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.purpose}: {self.granted}"
+
+
+class ConsentText(models.Model):
+    """The words that somebody agreed to or refused, kept once; statements name them by their hash."""
+
+    sha256 = models.CharField(max_length=64, unique=True)
+    version = models.CharField(max_length=40)
+    text = models.TextField()
+    first_at = models.BigIntegerField(help_text=_("Microseconds since 1970, UTC."))
+
+    class Meta:
+        verbose_name = _("consent text")
+        verbose_name_plural = _("consent texts")
+
+    def __str__(self) -> str:
+        return self.version

@@ -33,7 +33,10 @@ class Profile(models.Model):
     )
     marketing_ok = models.BooleanField(
         default=False,
-        help_text=_("Copy of the current consent to marketing e-mail."),
+        help_text=_("Copy of the current consent to marketing e-mail; no for somebody who objects."),
+    )
+    is_objector = models.BooleanField(
+        default=False, help_text=_("Copy of the current objection to direct marketing (Art. 21(2) GDPR).")
     )
     sample_bucket = models.SmallIntegerField(help_text=_("Salted position for previews and samples, 0 to 999."))
     merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="losers")
@@ -50,6 +53,8 @@ class Profile(models.Model):
             # last_seen_at has none on purpose: an index on a column that every event moves costs more than its scans.
             models.Index(fields=["country", "birth_year"], name="marketing_profile_country"),
             models.Index(fields=["sample_bucket"], name="marketing_profile_sample"),
+            # Objectors are few: whoever leaves them out reads these, never all people.
+            models.Index(fields=["id"], name="marketing_profile_objector", condition=models.Q(is_objector=True)),
         ]
         constraints = [
             models.CheckConstraint(
