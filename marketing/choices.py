@@ -108,6 +108,14 @@ class CampaignKind(models.TextChoices):
     EMAIL = "email", _("e-mail")
 
 
+class Cadence(models.TextChoices):
+    """How often, and what for, people get a campaign's message."""
+
+    ONCE = "once", _("once")
+    RECURRING = "recurring", _("again and again")
+    TRIGGERED = "triggered", _("after something people do")
+
+
 class CrashPolicy(models.TextChoices):
     """What happens to messages that were being handed over when a worker died: SMTP cannot say whether they went."""
 

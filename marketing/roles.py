@@ -62,5 +62,6 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         "marketing.delete_frequencycap",
         "marketing.view_frequencycap",
         "marketing.view_channelstate",
+        "marketing.change_reviewpolicy",
     ),
 }

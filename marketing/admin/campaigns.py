@@ -22,7 +22,9 @@ from marketing.models import (
     Delivery,
     FrequencyCap,
     Link,
+    Occurrence,
     OutsideCount,
+    ReviewPolicy,
     Sender,
     Suppression,
 )
@@ -65,6 +67,7 @@ class CampaignAdmin(_WrittenByServices, _ModelAdmin):
     ordering = ("-created_at", "-pk")
     show_full_result_count = False
     inlines = (ArmInline,)
+    # A request for a review and its answer need the review's page: a row of a list shows nobody what changes.
     actions = ("schedule", "unschedule", "launch", "pause", "resume", "finish", "emergency_stop", "archive")
 
     def has_launch_permission(self, request: HttpRequest) -> bool:
@@ -146,6 +149,21 @@ class DeliveryAdmin(_WrittenByServices, _ModelAdmin):
     show_full_result_count = False
 
 
+@admin.register(Occurrence)
+class OccurrenceAdmin(_WrittenByServices, _ModelAdmin):
+    list_display = ("campaign", "key", "at", "people")
+    list_select_related = ("campaign",)
+    raw_id_fields = ("campaign",)
+    ordering = ("-at", "-pk")
+    show_full_result_count = False
+
+
+@admin.register(ReviewPolicy)
+class ReviewPolicyAdmin(_WrittenByServices, _ModelAdmin):
+    list_display = ("is_on", "changed_at", "changed_by", "reason")
+    list_select_related = ("changed_by",)
+
+
 @admin.register(OutsideCount)
 class OutsideCountAdmin(_WrittenByServices, _ModelAdmin):
     list_display = ("campaign", "day", "reason", "n")
@@ -163,7 +181,7 @@ class SenderAdmin(_ModelAdmin):
 
 @admin.register(FrequencyCap)
 class FrequencyCapAdmin(_ModelAdmin):
-    list_display = ("messages", "days")
+    list_display = ("messages", "days", "channel")
 
 
 @admin.register(Suppression)

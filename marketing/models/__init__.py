@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marketing.models.archive import ArchivedActivity, ArchivedMessage, ArchivedPart
-from marketing.models.campaign import Campaign, CampaignArm, Creative
+from marketing.models.campaign import Campaign, CampaignArm, Creative, Occurrence
 from marketing.models.changelog import ChangeLog
 from marketing.models.consent import Consent, ConsentText
 from marketing.models.event import (
@@ -30,6 +30,7 @@ from marketing.models.privacy import (
     TraitBasis,
 )
 from marketing.models.profile import Profile, ProfileTrait, TraitDefinition
+from marketing.models.review import ReviewPolicy
 from marketing.models.segment import (
     Membership,
     MembershipEvent,
@@ -69,12 +70,14 @@ __all__ = [
     "Membership",
     "MembershipEvent",
     "Merge",
+    "Occurrence",
     "OutsideCount",
     "Profile",
     "ProfileAlias",
     "ProfileTrait",
     "RetentionProof",
     "RetentionRule",
+    "ReviewPolicy",
     "Segment",
     "SegmentVersion",
     "Sender",

@@ -6,7 +6,12 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from marketing.choices import CampaignKind, CampaignStatus, CrashPolicy
+from marketing.choices import Cadence, CampaignKind, CampaignStatus, CrashPolicy
+
+
+def every_day() -> list[int]:
+    """Return all days of the week, Monday first."""
+    return list(range(7))
 
 
 class Campaign(models.Model):
@@ -46,6 +51,43 @@ class Campaign(models.Model):
     window_from = models.PositiveSmallIntegerField(_("send from (hour)"), default=8)
     window_until = models.PositiveSmallIntegerField(_("send until (hour)"), default=20)
     per_minute = models.PositiveIntegerField(_("messages per minute"), null=True, blank=True)
+    weekdays = models.JSONField(_("send on"), default=every_day, help_text=_("0 is Monday."))
+    expires_hours = models.PositiveSmallIntegerField(
+        _("too late after (hours)"),
+        null=True,
+        blank=True,
+        help_text=_("A message that could not go so long after its time is not sent any more."),
+    )
+    # When people get it: once; again and again, each time a new audience; or after something they did.
+    cadence = models.CharField(_("sent"), max_length=10, choices=Cadence.choices, default=Cadence.ONCE)
+    every_days = models.PositiveSmallIntegerField(_("every so many days"), null=True, blank=True)
+    trigger_event = models.CharField(_("after this event"), max_length=100, blank=True)
+    trigger_segment = models.ForeignKey(
+        "marketing.Segment",
+        verbose_name=_("on entering this segment"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
+    delay_minutes = models.PositiveIntegerField(_("minutes later"), default=0)
+    cancel_event = models.CharField(
+        _("unless this happened since"), max_length=100, blank=True, help_text=_("An event; it also starts afresh.")
+    )
+    again_days = models.PositiveSmallIntegerField(
+        _("again after (days)"), null=True, blank=True, help_text=_("Empty: once per person.")
+    )
+    # How far the log was read for triggers: the largest number of an event or a membership event.
+    trigger_cursor = models.BigIntegerField(default=0)
+    # What it costs and what a sale leaves, in millionths of the reporting currency.
+    fixed_cost = models.BigIntegerField(_("fixed cost"), default=0)
+    message_cost = models.BigIntegerField(_("cost per message"), default=0)
+    margin = models.FloatField(
+        _("margin"), null=True, blank=True, help_text=_("Share of the revenue that is left after the goods.")
+    )
+    # What a control that gets nothing cannot have is held against a ceiling of its own.
+    unsubscribe_ceiling = models.FloatField(_("most unsubscribes"), null=True, blank=True)
+    complaint_ceiling = models.FloatField(_("most complaints"), null=True, blank=True)
     # Frozen by the first worker after the launch.
     audience_n = models.PositiveIntegerField(_("people in the audience"), null=True, blank=True)
     audience_hash = models.CharField(_("hash of the audience"), max_length=64, blank=True)
@@ -77,6 +119,26 @@ class Campaign(models.Model):
                 condition=Q(window_until__gt=models.F("window_from")) & Q(window_until__lte=24),
             ),
             models.CheckConstraint(
+                name="marketing_campaign_cadence",
+                condition=(
+                    Q(cadence="once")
+                    | Q(cadence="recurring", every_days__gte=1)
+                    | (Q(cadence="triggered") & (~Q(trigger_event="") ^ Q(trigger_segment__isnull=False)))
+                ),
+            ),
+            models.CheckConstraint(
+                name="marketing_campaign_money",
+                condition=Q(fixed_cost__gte=0, message_cost__gte=0)
+                & (Q(margin__isnull=True) | Q(margin__gt=0, margin__lte=1)),
+            ),
+            models.CheckConstraint(
+                name="marketing_campaign_ceilings",
+                condition=(
+                    Q(unsubscribe_ceiling__isnull=True) | Q(unsubscribe_ceiling__gt=0, unsubscribe_ceiling__lt=1)
+                )
+                & (Q(complaint_ceiling__isnull=True) | Q(complaint_ceiling__gt=0, complaint_ceiling__lt=1)),
+            ),
+            models.CheckConstraint(
                 name="marketing_campaign_period",
                 condition=Q(starts_at__isnull=True) | Q(ends_at__isnull=True) | Q(ends_at__gt=models.F("starts_at")),
             ),
@@ -100,6 +162,12 @@ class Creative(models.Model):
     body = models.TextField(_("text"), max_length=10_000, blank=True)
     button_text = models.CharField(_("button"), max_length=40, blank=True)
     image = models.CharField(_("picture"), max_length=200, blank=True, help_text=_("A path below the static files."))
+    translations = models.JSONField(
+        _("other languages"),
+        default=list,
+        blank=True,
+        help_text=_("Words by language; where one is missing, the ones above are used."),
+    )
     created_at = models.DateTimeField(_("created at"))
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -144,3 +212,21 @@ class CampaignArm(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Occurrence(models.Model):
+    """One date of a recurring campaign: its audience is frozen anew, with its own hash."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="occurrences")
+    key = models.CharField(_("key"), max_length=64)
+    at = models.DateTimeField(_("frozen at"))
+    people = models.PositiveIntegerField(_("people in the audience"), default=0)
+    audience_hash = models.CharField(_("hash of the audience"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("occurrence")
+        verbose_name_plural = _("occurrences")
+        constraints = [models.UniqueConstraint(name="marketing_occurrence_once", fields=["campaign", "key"])]
+
+    def __str__(self) -> str:
+        return f"{self.campaign_id} {self.key}"

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from marketing.choices import SuppressionReason
+from marketing.choices import CampaignKind, SuppressionReason
 
 
 class Sender(models.Model):
@@ -52,17 +52,24 @@ class FrequencyCap(models.Model):
 
     messages = models.PositiveSmallIntegerField(_("messages"), validators=[MinValueValidator(1)])
     days = models.PositiveSmallIntegerField(_("days"), validators=[MinValueValidator(1)])
+    channel = models.CharField(
+        _("channel"),
+        max_length=12,
+        choices=CampaignKind.choices,
+        blank=True,
+        help_text=_("Empty: all channels together."),
+    )
 
     class Meta:
         verbose_name = _("frequency cap")
         verbose_name_plural = _("frequency caps")
         constraints = [
-            models.UniqueConstraint(name="marketing_cap_once", fields=["days"]),
+            models.UniqueConstraint(name="marketing_cap_once", fields=["channel", "days"]),
             models.CheckConstraint(name="marketing_cap_positive", condition=Q(messages__gte=1, days__gte=1)),
         ]
 
     def __str__(self) -> str:
-        return f"{self.messages}/{self.days} d"
+        return f"{self.messages}/{self.days} d {self.channel}".rstrip()
 
 
 class ChannelState(models.Model):
