@@ -20,6 +20,7 @@ COLUMNS: Final = (
     "profile_id",
     "purpose",
     "granted",
+    "channel",
     "lawful_basis",
     "text_version",
     "text_sha256",
@@ -53,6 +54,7 @@ def record_consents(*, statements: Sequence[Statement]) -> None:
             one.profile_id,
             one.purpose.value,
             one.granted,
+            "",  # through every channel
             one.lawful_basis.value,
             one.text_version,
             texts[one.text],
