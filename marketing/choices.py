@@ -49,6 +49,19 @@ class TraitType(models.TextChoices):
     DATE = "date", _("date")
 
 
+class TraitOrigin(models.TextChoices):
+    """Who says the value: somebody (a person, an import, a message), or Holdout from what people do."""
+
+    DECLARED = "declared", _("declared")
+    COMPUTED = "computed", _("computed")
+
+
+class TraitRunKind(models.TextChoices):
+    FULL = "full", _("everybody")
+    INCREMENTAL = "incremental", _("who changed")
+    SELECTED = "selected", _("chosen people")
+
+
 class Sensitivity(models.TextChoices):
     NORMAL = "normal", _("normal")
     PERSONAL = "personal", _("personal")

@@ -28,16 +28,19 @@ from marketing.models import (
     Heartbeat,
     Identity,
     ImportRun,
+    ItemLabel,
     Job,
     Membership,
     MembershipEvent,
     Merge,
     Profile,
     ProfileAlias,
+    ProfileNews,
     ProfileTrait,
     Segment,
     SegmentVersion,
     TraitDefinition,
+    TraitRun,
 )
 from marketing.segmentation.clock import from_micros
 from marketing.selectors.profiles import find_by_identity
@@ -153,6 +156,25 @@ class ProfileTraitAdmin(PersonSearch):
     list_display = ("profile", "definition", "number", "text", "source")
     list_select_related = ("profile", "definition", "source")
     search_fields = ("profile__identities__value",)
+
+
+@admin.register(TraitRun)
+class TraitRunAdmin(RecordAdmin):
+    list_display = ("at", "kind", "people_n", "changed_n", "finished_at")
+    list_filter = ("kind",)
+
+
+@admin.register(ProfileNews)
+class ProfileNewsAdmin(PersonSearch):
+    list_display = ("profile", "is_claimed")
+    list_select_related = ("profile",)
+    search_fields = ("profile__identities__value",)
+
+
+@admin.register(ItemLabel)
+class ItemLabelAdmin(RecordAdmin):
+    list_display = ("item_id", "category", "brand")
+    search_fields = ("item_id__startswith",)
 
 
 @admin.register(EventType)

@@ -19,6 +19,7 @@ from marketing.models.event import (
 )
 from marketing.models.identity import Identity, Merge, ProfileAlias
 from marketing.models.message import Delivery, Link, OutsideCount
+from marketing.models.news import ItemLabel, ProfileNews, TraitRun
 from marketing.models.operation import Heartbeat, Job
 from marketing.models.privacy import (
     DataRecipient,
@@ -64,6 +65,7 @@ __all__ = [
     "Heartbeat",
     "Identity",
     "ImportRun",
+    "ItemLabel",
     "Job",
     "KeyUsage",
     "Link",
@@ -74,6 +76,7 @@ __all__ = [
     "OutsideCount",
     "Profile",
     "ProfileAlias",
+    "ProfileNews",
     "ProfileTrait",
     "RetentionProof",
     "RetentionRule",
@@ -87,5 +90,6 @@ __all__ = [
     "Tombstone",
     "TraitBasis",
     "TraitDefinition",
+    "TraitRun",
     "WriteKey",
 ]

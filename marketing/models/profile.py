@@ -5,7 +5,7 @@ import uuid
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from marketing.choices import Sensitivity, TraitType
+from marketing.choices import Sensitivity, TraitOrigin, TraitType
 from marketing.querysets.profiles import ProfileQuerySet
 
 SAMPLE_BUCKETS = 1_000
@@ -72,7 +72,7 @@ class Profile(models.Model):
 
 
 class TraitDefinition(models.Model):
-    """A trait that the installation declared; undeclared traits are not kept."""
+    """A trait that the installation declared; undeclared traits are not kept. A computed one has a recipe."""
 
     key = models.SlugField(max_length=64, unique=True)
     name = models.CharField(max_length=100)
@@ -83,11 +83,29 @@ class TraitDefinition(models.Model):
         blank=True,
         help_text=_("A list of texts; empty: every text is allowed."),
     )
+    description = models.CharField(max_length=300, blank=True)
+    origin = models.CharField(max_length=10, choices=TraitOrigin, default=TraitOrigin.DECLARED)
+    recipe = models.JSONField(
+        default=dict, blank=True, help_text=_("How a computed trait is made (schema 1, docs/profiles.md).")
+    )
+    is_active = models.BooleanField(default=True, help_text=_("A computed trait that is switched off has no values."))
+    refreshed_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("As of when the values were computed last; empty: never with this recipe.")
+    )
+    filled_n = models.BigIntegerField(null=True, blank=True, help_text=_("People with a value at the last count."))
     is_demo = models.BooleanField(default=False)
 
     class Meta:
         verbose_name = _("trait")
         verbose_name_plural = _("traits")
+        constraints = [
+            models.CheckConstraint(name="marketing_trait_origin", condition=models.Q(origin__in=TraitOrigin.values)),
+            models.CheckConstraint(
+                # What somebody is, or believes, is stated; it is never inferred from what they do.
+                name="marketing_trait_not_inferred",
+                condition=~models.Q(origin=TraitOrigin.COMPUTED, sensitivity=Sensitivity.PROTECTED),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -97,11 +115,19 @@ class ProfileTrait(models.Model):
     """One value. Numbers, yes/no (1/0) and dates (days since 1970) are numbers."""
 
     profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="traits", db_index=False)
-    definition = models.ForeignKey(TraitDefinition, on_delete=models.PROTECT, db_index=False)
+    # Neither is ever deleted while values name it (PROTECT), and what inserts has just read their ids.
+    definition = models.ForeignKey(TraitDefinition, on_delete=models.PROTECT, db_index=False, db_constraint=False)
     number = models.FloatField(null=True, blank=True)
     text = models.CharField(max_length=255, null=True, blank=True)
     at = models.BigIntegerField(help_text=_("When the value was observed."))
-    source = models.ForeignKey("marketing.Source", null=True, on_delete=models.PROTECT, related_name="+")
+    source = models.ForeignKey(
+        "marketing.Source",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
 
     class Meta:
         verbose_name = _("trait value")
@@ -114,12 +140,18 @@ class ProfileTrait(models.Model):
                 | models.Q(number__isnull=False, text__isnull=True),
             ),
         ]
+        # Each value is in one of them only: half the room, and half the work of storing it.
         indexes = [
             models.Index(
                 fields=["definition", "number", "profile"],
                 name="marketing_trait_number",
+                condition=models.Q(number__isnull=False),
             ),
-            models.Index(fields=["definition", "text", "profile"], name="marketing_trait_text"),
+            models.Index(
+                fields=["definition", "text", "profile"],
+                name="marketing_trait_text",
+                condition=models.Q(text__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -30,6 +30,7 @@ from marketing.models import (
     Merge,
     Profile,
     ProfileAlias,
+    ProfileNews,
     ProfileTrait,
 )
 from marketing.services.archive import export_archived, forget_archived
@@ -42,6 +43,7 @@ TABLES: Final[tuple[tuple[type[models.Model], tuple[str, ...]], ...]] = (
     (Event, ("profile",)),
     (Activity, ("profile",)),
     (ProfileTrait, ("profile",)),
+    (ProfileNews, ("profile",)),
     (Consent, ("profile",)),
     (Delivery, ("profile",)),
     (Membership, ("profile",)),
