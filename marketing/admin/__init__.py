@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from marketing.admin import campaigns, data, intake
+from marketing.admin import campaigns, data, intake, privacy
 
-__all__ = ["campaigns", "data", "intake"]
+__all__ = ["campaigns", "data", "intake", "privacy"]

@@ -22,7 +22,7 @@ CHUNK: Final = 100_000
 
 
 class Interactions:
-    """What people did with items. Training sees only people who agreed to personalization."""
+    """What people did with items. Training sees only people who agreed to personalization and do not object."""
 
     def interactions(self, *, since: int | None, until: int, event_types: Sequence[str]) -> Iterator[InteractionChunk]:
         """Yield the events in [since, until) that name an item, in chunks in the order of their keys."""
@@ -49,7 +49,7 @@ class Interactions:
                         SELECT 1 FROM marketing_consent l WHERE l.profile_id = c.profile_id AND l.purpose = c.purpose
                         AND (l.at > c.at OR (l.at = c.at AND l.id > c.id))
                     )
-                )
+                ) AND e.profile_id NOT IN (SELECT o.id FROM marketing_profile o WHERE o.is_objector)
                 ORDER BY e.id LIMIT %s
                 """,  # noqa: S608 - the places of parameters
                 (after, *types, 0 if since is None else since, until, ORDER, Purpose.PERSONALIZATION, CHUNK),
@@ -131,8 +131,13 @@ class Interactions:
 
 
 def _agreed() -> Exists:
-    """Hold for events of people whose latest word on personalization is yes: without it nothing is read of them."""
-    latest = Consent.objects.filter(profile=OuterRef("profile_id"), purpose=Purpose.PERSONALIZATION)
+    """Hold for events of people whose latest word on personalization is yes: without it nothing is read of them.
+
+    Nor is anything of those who object to direct marketing.
+    """
+    latest = Consent.objects.filter(
+        profile=OuterRef("profile_id"), purpose=Purpose.PERSONALIZATION, profile__is_objector=False
+    )
     newest = Consent.objects.filter(profile=OuterRef("profile"), purpose=Purpose.PERSONALIZATION)
     return Exists(latest.filter(granted=True, pk=Subquery(newest.order_by("-at", "-pk").values("pk")[:1])))
 

@@ -158,12 +158,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='consent',
             name='channel',
-            field=models.CharField(blank=True, choices=[('page', 'pages'), ('email', 'e-mail')], help_text='Empty: every channel.', max_length=10),
+            field=models.CharField(blank=True, choices=[('page', 'pages'), ('email', 'e-mail')], db_default='', help_text='Empty: every channel.', max_length=10),
         ),
         migrations.AddField(
             model_name='profile',
             name='is_objector',
-            field=models.BooleanField(default=False, help_text='Copy of the current objection to direct marketing (Art. 21(2) GDPR).'),
+            field=models.BooleanField(db_default=False, default=False, help_text='Copy of the current objection to direct marketing (Art. 21(2) GDPR).'),
         ),
         migrations.AlterField(
             model_name='consent',

@@ -11,7 +11,9 @@ class Consent(models.Model):
 
     profile = models.ForeignKey("marketing.Profile", on_delete=models.PROTECT, db_index=False)
     purpose = models.CharField(max_length=20, choices=Purpose)
-    channel = models.CharField(max_length=10, choices=ConsentChannel, blank=True, help_text=_("Empty: every channel."))
+    channel = models.CharField(
+        max_length=10, choices=ConsentChannel, blank=True, db_default="", help_text=_("Empty: every channel.")
+    )
     granted = models.BooleanField(default=False)
     lawful_basis = models.CharField(max_length=20, choices=LawfulBasis)
     text_version = models.CharField(max_length=40)

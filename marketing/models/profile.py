@@ -36,7 +36,9 @@ class Profile(models.Model):
         help_text=_("Copy of the current consent to marketing e-mail; no for somebody who objects."),
     )
     is_objector = models.BooleanField(
-        default=False, help_text=_("Copy of the current objection to direct marketing (Art. 21(2) GDPR).")
+        default=False,
+        db_default=False,
+        help_text=_("Copy of the current objection to direct marketing (Art. 21(2) GDPR)."),
     )
     sample_bucket = models.SmallIntegerField(help_text=_("Salted position for previews and samples, 0 to 999."))
     merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="losers")

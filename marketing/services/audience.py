@@ -49,6 +49,8 @@ class Person:
     """In the campaign's segment, or the campaign has none."""
     aliases: tuple[str, ...]
     """Unit ids of profiles that were merged into this one: they keep their arm."""
+    is_objector: bool = False
+    """Objects to direct marketing: in no arm of a campaign, and recommended nothing by name."""
 
 
 def find_person(
@@ -65,7 +67,7 @@ def find_person(
             has_aliases=Exists(ProfileAlias.objects.filter(winner_id=OuterRef("pk"))),
             **consents,
         )
-        .values("pk", "is_member", "has_aliases", *consents)
+        .values("pk", "is_member", "is_objector", "has_aliases", *consents)
         .first()
     )
     if profile is None:
@@ -75,6 +77,7 @@ def find_person(
         purposes=frozenset(purpose for purpose in purposes if profile[f"has_{purpose}"]),
         is_member=profile["is_member"],
         aliases=_aliases(profile["pk"]) if profile["has_aliases"] else (),
+        is_objector=profile["is_objector"],
     )
 
 
@@ -88,6 +91,8 @@ def outside(*, visitor: Visitor, person: Person | None, campaign: CampaignConfig
         return Outside.PRIVACY_SIGNAL
     if person is None:
         return Outside.NO_VISITOR
+    if person.is_objector:
+        return Outside.OBJECTED
     if not person.purposes.issuperset(campaign.consent_purposes):
         return Outside.NO_CONSENT
     return None if person.is_member else Outside.NOT_IN_SEGMENT
@@ -104,7 +109,7 @@ def reachable(*, segment_id: int | None, purposes: tuple[str, ...]) -> int:
 
 
 def _count_reachable(segment_id: int | None, purposes: tuple[str, ...]) -> int:
-    people = Profile.objects.living()
+    people = Profile.objects.living().filter(is_objector=False)
     if segment_id is not None:
         people = people.filter(Exists(Membership.objects.filter(segment_id=segment_id, profile_id=OuterRef("pk"))))
     for purpose in purposes:

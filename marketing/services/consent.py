@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import OuterRef, Subquery, Value
+from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
-from marketing.choices import LawfulBasis, Purpose
-from marketing.models import Consent, Profile
+from marketing.choices import ConsentChannel, LawfulBasis, Purpose
+from marketing.models import Consent, ConsentText, Profile
 from marketing.services.bulk import insert_new
 
 COLUMNS: Final = (
     "profile_id",
     "purpose",
+    "channel",
     "granted",
     "channel",
     "lawful_basis",
@@ -28,6 +29,15 @@ COLUMNS: Final = (
     "at",
     "evidence",
 )
+TEXT_COLUMNS: Final = ("sha256", "version", "text", "first_at")
+# The channel through which a purpose is pursued, where it is one.
+CHANNELS: Final = {Purpose.MARKETING_EMAIL: ConsentChannel.EMAIL}
+# What `Profile` keeps a copy of.
+COPIED: Final = (Purpose.MARKETING_EMAIL, Purpose.OBJECTION)
+# What an objection to direct marketing stops besides: profiling for it, and everything chosen by it (Art. 21(2) GDPR).
+STOPPED_BY_OBJECTION: Final = (Purpose.MARKETING_EMAIL, Purpose.PERSONALIZATION, Purpose.PROFILING)
+OBJECTION_VERSION: Final = "objection-2026-11"
+OBJECTION_TEXT: Final = "I object to the use of my data for direct marketing, and to profiling for it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +57,13 @@ class Statement:
 
 @transaction.atomic
 def record_consents(*, statements: Sequence[Statement]) -> None:
-    """Append the statements, and bring the profiles' copies of the e-mail consent up to date."""
+    """Append the statements, keep their words, and bring the profiles' copies up to date."""
     texts = {one.text: hashlib.sha256(one.text.encode()).hexdigest() for one in statements}
     rows = [
         (
             one.profile_id,
             one.purpose.value,
+            CHANNELS[one.purpose].value if one.purpose in CHANNELS else "",
             one.granted,
             "",  # through every channel
             one.lawful_basis.value,
@@ -65,7 +76,8 @@ def record_consents(*, statements: Sequence[Statement]) -> None:
         for one in statements
     ]
     insert_new(model=Consent, columns=COLUMNS, rows=rows, key="id")
-    touched = {one.profile_id for one in statements if one.purpose == Purpose.MARKETING_EMAIL}
+    _keep_texts(statements, texts)
+    touched = {one.profile_id for one in statements if one.purpose in COPIED}
     refresh_marketing_ok(profile_ids=touched)
 
 
@@ -74,15 +86,57 @@ def record_consent(*, statement: Statement) -> None:
     record_consents(statements=[statement])
 
 
-def refresh_marketing_ok(*, profile_ids: Collection[int]) -> None:
-    """Copy the current consent to marketing e-mail into these profiles."""
-    latest = (
-        Consent.objects.filter(profile=OuterRef("pk"), purpose=Purpose.MARKETING_EMAIL)
-        .order_by("-at", "-id")
-        .values("granted")[:1]
+@transaction.atomic
+def object_to_marketing(*, profile_id: int, source: str, at: int, objects: bool = True) -> None:
+    """Record an objection to direct marketing, or that it is taken back; `at` in microseconds.
+
+    An objection also says no to what it stops, so that whatever looks at a single purpose finds the no; taking it back
+    says yes to nothing.
+    """
+    state = dict(
+        Consent.objects.filter(profile=profile_id, purpose__in=STOPPED_BY_OBJECTION)
+        .order_by("at", "id")
+        .values_list("purpose", "granted")
     )
+    said: list[tuple[Purpose, bool]] = [(Purpose.OBJECTION, objects)]
+    if objects:
+        said += [(purpose, False) for purpose in STOPPED_BY_OBJECTION if state.get(purpose.value) is not False]
+    record_consents(
+        statements=[
+            Statement(
+                profile_id=profile_id,
+                purpose=purpose,
+                granted=granted,
+                text_version=OBJECTION_VERSION,
+                text=OBJECTION_TEXT,
+                source=source,
+                at=at,
+                lawful_basis=LawfulBasis.LEGITIMATE_INTEREST,
+            )
+            for purpose, granted in said
+        ]
+    )
+
+
+def refresh_marketing_ok(*, profile_ids: Collection[int]) -> None:
+    """Copy into these profiles whether they object, and whether they may be written to; who objects may not."""
+    objects = Coalesce(Subquery(_latest(Purpose.OBJECTION)), Value(False))
+    agrees = Coalesce(Subquery(_latest(Purpose.MARKETING_EMAIL)), Value(False))
     ids = sorted(profile_ids)
     for start in range(0, len(ids), 1_000):
-        Profile.objects.filter(pk__in=ids[start : start + 1_000]).update(
-            marketing_ok=Coalesce(Subquery(latest), Value(False))
-        )
+        some = Profile.objects.filter(pk__in=ids[start : start + 1_000])
+        some.update(is_objector=objects, marketing_ok=agrees)
+        some.filter(is_objector=True, marketing_ok=True).update(marketing_ok=False)
+
+
+def _latest(purpose: Purpose) -> QuerySet[Consent, bool]:
+    words = Consent.objects.filter(profile=OuterRef("pk"), purpose=purpose)
+    return words.order_by("-at", "-id").values_list("granted", flat=True)[:1]
+
+
+def _keep_texts(statements: Sequence[Statement], texts: Mapping[str, str]) -> None:
+    """Store the words that nobody was shown before; imports and buttons repeat a handful of texts a million times."""
+    by_hash = {texts[one.text]: one for one in reversed(statements)}
+    known = set(ConsentText.objects.filter(sha256__in=list(by_hash)).values_list("sha256", flat=True))
+    new = [(sha256, one.text_version, one.text, one.at) for sha256, one in by_hash.items() if sha256 not in known]
+    insert_new(model=ConsentText, columns=TEXT_COLUMNS, rows=sorted(new), key="sha256")

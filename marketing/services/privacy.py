@@ -21,6 +21,7 @@ from marketing.errors import UnknownProfile
 from marketing.models import (
     Activity,
     Consent,
+    DataRequest,
     DeadLetter,
     Delivery,
     Event,
@@ -45,6 +46,7 @@ TABLES: Final[tuple[tuple[type[models.Model], tuple[str, ...]], ...]] = (
     (ProfileTrait, ("profile",)),
     (ProfileNews, ("profile",)),
     (Consent, ("profile",)),
+    (DataRequest, ("profile",)),
     (Delivery, ("profile",)),
     (Membership, ("profile",)),
     (MembershipEvent, ("profile",)),
