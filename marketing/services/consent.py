@@ -21,7 +21,6 @@ COLUMNS: Final = (
     "purpose",
     "channel",
     "granted",
-    "channel",
     "lawful_basis",
     "text_version",
     "text_sha256",
@@ -65,7 +64,6 @@ def record_consents(*, statements: Sequence[Statement]) -> None:
             one.purpose.value,
             CHANNELS[one.purpose].value if one.purpose in CHANNELS else "",
             one.granted,
-            "",  # through every channel
             one.lawful_basis.value,
             one.text_version,
             texts[one.text],
