@@ -11,7 +11,7 @@ from django.utils import timezone
 from marketing.errors import DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
-from marketing.services import drain, segments, timetable
+from marketing.services import drain, notices, segments, timetable
 from recommender.errors import RecommenderError
 
 log = logging.getLogger(__name__)
@@ -85,3 +85,9 @@ def create_affinity_segment(*, item_id: str, strategy: str, people: int, name: s
         affinity.create_affinity_segment(wish=wish, at=timezone.now(), actor=actor)
     except RecommenderError as error:
         log.warning("no segment for item %s: %s", item_id, error)
+
+
+@shared_task
+def send_erasure_notices() -> None:
+    """Tell the recipients of data whom we have erased; the command is `send_erasure_notices`."""
+    notices.send_due(at=timezone.now())

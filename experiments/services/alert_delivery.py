@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,11 +13,12 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 
-from experiments.channels import mail, webhook
+from experiments.channels import mail
 from experiments.choices import DeliveryStatus, RecipientKind
 from experiments.models import AlertDelivery
 from experiments.reports import Message
 from experiments.services.recipients import signing_secret
+from experiments.services.webhooks import call
 
 logger = logging.getLogger(__name__)
 
@@ -107,13 +107,8 @@ def _call(delivery: AlertDelivery, at: datetime) -> None:
             "url": _url(delivery),
         },
     }
-    signed = webhook.Signed(
-        message_id=_message_id(delivery),
-        timestamp=int(at.timestamp()),
-        body=json.dumps(body, allow_nan=False).encode(),
-        secret=signing_secret(delivery.recipient),
-    )
-    webhook.post(delivery.recipient.address, signed=signed, allowed=settings.ALERT_NETWORKS)
+    secret = signing_secret(delivery.recipient)
+    call(url=delivery.recipient.address, message_id=_message_id(delivery), body=body, secret=secret, at=at)
 
 
 def _context(delivery: AlertDelivery) -> dict[str, Any]:

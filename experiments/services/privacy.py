@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from experiments.models import Exposure
+from experiments.models import DirtyUnit, Exposure, StaleUnit
 from experiments.models.exposure import FACTS_UNIT_TYPE
 from experiments.services.dirty import drop_states, mark_dirty
 
@@ -30,6 +30,16 @@ def forget_many(*, unit_type: str, unit_ids: Sequence[str]) -> int:
     for begin in range(0, len(unit_ids), BATCH):
         rows = Exposure.objects.filter(unit_type=unit_type, unit_id__in=unit_ids[begin : begin + BATCH])
         deleted += _forget(rows)
+    return deleted
+
+
+def forget_marks(*, units: Sequence[str]) -> int:
+    """Delete the marks that these units have news: what was computed with them is gone already."""
+    deleted = 0
+    for begin in range(0, len(units), BATCH):
+        some = units[begin : begin + BATCH]
+        deleted += DirtyUnit.objects.filter(unit__in=some).delete()[0]
+        deleted += StaleUnit.objects.filter(unit__in=some).delete()[0]
     return deleted
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from experiments.channels.webhook import SIGNED_BY, check_url
+from experiments.channels.webhook import check_url
 from experiments.choices import AlertKind, RecipientKind
 from experiments.errors import InvalidDesign, Reason, UnknownExperiment
 from experiments.models import Experiment, Recipient
+from experiments.services.webhooks import secret_of
 
 
 def add_recipient(
@@ -56,8 +53,7 @@ def remove_recipient(*, recipient_id: int) -> bool:
 
 def signing_secret(recipient: Recipient) -> str:
     """The secret that a receiver checks signatures with: derived, so that the database does not hold it."""
-    key = hmac.new(settings.SECRET_KEY.encode(), f"alerts:{recipient.nonce}".encode(), hashlib.sha256).digest()
-    return SIGNED_BY + base64.b64encode(key).decode()
+    return secret_of(purpose="alerts", nonce=recipient.nonce)
 
 
 def _flaws(kind: str, address: str) -> list[Reason]:

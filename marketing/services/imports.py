@@ -40,6 +40,7 @@ from marketing.services.traits import TYPED
 
 BATCH: Final = 5_000  # rows a transaction: the most that a kill loses, and the most that is held in memory
 SHOWN_HASH: Final = 24  # hex digits of the file's hash in message ids: 96 bits
+ERASED: Final = "this person was erased; an import brings nobody back"
 Progress = Callable[[str, int, int], None]
 
 
@@ -140,7 +141,9 @@ class _Import:
         with transaction.atomic():
             result = ingest(messages=messages, received_at=self.at, source=run.source, keep_rejected=False)
             problems += [(readable[index], reason) for index, reason in result.rejected]
-            refused = {index for index, _ in result.rejected}
+            # Of somebody who was erased the file of rejected rows keeps the row's number only.
+            problems += [(FileRow(readable[index].number, None), ERASED) for index in result.erased]
+            refused = {index for index, _ in result.rejected} | set(result.erased)
             stated = [one for index, row in enumerate(consents) if index not in refused for one in row]
             if stated:
                 self.consents += store_consents(stated, file_name=run.file_name)

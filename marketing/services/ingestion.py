@@ -31,6 +31,7 @@ from marketing.services.money import Rates
 from marketing.services.reported import exposure_rows
 from marketing.services.resolution import People, Person, resolve
 from marketing.services.summaries import Fact, add_facts
+from marketing.services.tombstones import erased
 
 MAX_EVENT_TYPES: Final = 2_000  # names are interned for ever: a client that sends ids as names must not fill the table
 LONGEST_PAYLOAD: Final = 64 * 1024
@@ -52,11 +53,13 @@ EVENT_COLUMNS: Final = (
 
 @dataclass(slots=True)
 class IngestResult:
-    """What became of a batch. `rejected` holds (index, reason) pairs; everything else are counts."""
+    """What became of a batch. `rejected` holds (index, reason) pairs, `erased` indexes; everything else are counts."""
 
     accepted: int = 0
     duplicates: int = 0
     rejected: list[tuple[int, str]] = field(default_factory=list)
+    erased: list[int] = field(default_factory=list)
+    """About people who were erased after it happened: not stored, and kept nowhere."""
     unconverted: int = 0
     profiles_created: int = 0
     profiles_merged: int = 0
@@ -88,6 +91,7 @@ def ingest(
     with transaction.atomic():
         types = _intern(good, result)
         good = _without_repetitions(good, result)
+        good = _without_erased(good, result, source)
         people = resolve(messages=[message for _, message in good], source_kind=source.kind, at=latest)
         result.profiles_created, result.profiles_merged = people.created, people.merged
         rates = Rates(message for _, message in good)
@@ -97,6 +101,7 @@ def ingest(
         if keep_rejected:
             _bury(messages, result, source, latest)
     result.rejected.sort()
+    result.erased.sort()
     return result
 
 
@@ -123,6 +128,12 @@ def _without_repetitions(good: list[tuple[int, Message]], result: IngestResult) 
         unique.setdefault(pair[1].message_id, pair)
     result.duplicates += len(good) - len(unique)
     return list(unique.values())
+
+
+def _without_erased(good: list[tuple[int, Message]], result: IngestResult, source: Source) -> list[tuple[int, Message]]:
+    gone = erased(messages=[message for _, message in good], source_kind=source.kind)
+    result.erased += [good[place][0] for place in gone]
+    return [pair for place, pair in enumerate(good) if place not in gone]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -17,6 +18,7 @@ from django.db.models import Q
 
 from experiments.services import freezing
 from experiments.services import privacy as experiments
+from marketing.choices import IdentityKind
 from marketing.errors import UnknownProfile
 from marketing.models import (
     Activity,
@@ -35,6 +37,9 @@ from marketing.models import (
     ProfileTrait,
 )
 from marketing.services.archive import export_archived, forget_archived
+from marketing.services.messages import IdentityKey
+from marketing.services.notices import announce
+from marketing.services.tombstones import bury
 from recommender.services import privacy as recommender
 
 UNIT_TYPE: Final = "profile"
@@ -73,22 +78,31 @@ def export_profile(*, profile_id: int) -> dict[str, Any]:
 
 
 @transaction.atomic
-def erase_profile(*, profile_id: int) -> Counter[str]:
-    """Delete every row about the person, those of merged profiles included; return how many there were of each."""
+def erase_profile(*, profile_id: int, at: datetime) -> Counter[str]:
+    """Delete every row about the person, those of merged profiles included; return how many there were of each.
+
+    What stays: a tombstone per identity, so that nothing older than `at` comes back, the news for those who got the
+    data (until it arrived), and what experiments had measured, without the person.
+    """
     ids = _all_ids(profile_id)
     deleted: Counter[str] = Counter()
     units = _units(ids)
+    known = _identity_keys(ids)
+    deleted["tombstone"] += bury(keys=known, at=at)
+    deleted["notice"] += announce(identities=known, at=at)
     freezing.freeze(facts_unit=str(ids[0]), owners=units)
     for kind, unit in units:
         deleted["exposure"] += experiments.forget(unit_type=kind, unit_id=unit)
     for pk in ids:
         deleted["slate"] += recommender.forget(user_id=str(pk)).slates
-    deleted["deadletter"] += _forget_letters(ids)
+    deleted["deadletter"] += _forget_letters(ids, known)
     deleted["archivedevent"] += forget_archived(identity_ids=_identity_ids(ids))
     Profile.objects.filter(pk__in=ids).update(merged_into=None)
     for model, fields in TABLES:
         rows = _of(model, fields, ids)
         deleted[model._meta.model_name or ""] += _forget_identities(ids) if model is Identity else rows.delete()[0]
+    # Deleting events and exposures marked their units for the next refresh; a mark is a row about the person, too.
+    experiments.forget_marks(units=[str(pk) for pk in ids])
     return deleted
 
 
@@ -134,9 +148,18 @@ def _rows(model: type[models.Model], fields: Sequence[str], ids: Sequence[int]) 
     return decoded
 
 
-def _forget_letters(ids: Sequence[int]) -> int:
+def _identity_keys(ids: Sequence[int]) -> list[IdentityKey]:
+    """By what the person is known, the addresses among the traits included."""
+    keys = [(str(kind), value) for kind, value in Identity.objects.filter(profile__in=ids).values_list("kind", "value")]
+    addresses = Profile.objects.filter(pk__in=ids).exclude(email="").values_list("email", flat=True)
+    return list(dict.fromkeys([*keys, *((IdentityKind.EMAIL.value, address) for address in addresses)]))
+
+
+def _forget_letters(ids: Sequence[int], known: Sequence[IdentityKey]) -> int:
     """Delete the messages that could not be stored and name the person; payloads are ASCII JSON."""
     deleted = 0
-    for value in Identity.objects.filter(profile__in=ids).values_list("value", flat=True):
-        deleted += DeadLetter.objects.filter(payload__contains=json.dumps(value)).delete()[0]
+    for value in {value for _kind, value in known}:
+        deleted += DeadLetter.objects.filter(payload__icontains=json.dumps(value)).delete()[0]
+    for pk in ids:
+        deleted += DeadLetter.objects.filter(payload__regex=rf'"profileId": {pk}[,}}]').delete()[0]
     return deleted

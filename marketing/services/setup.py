@@ -27,6 +27,7 @@ SCHEDULE: Final = (
     ("Update the holdout ledger", "experiments.tasks.update_ledger", 86_400),
     ("Send messages that are due", "marketing.tasks.send_messages", 2),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),
+    ("Tell recipients of data about erasures", "marketing.tasks.send_erasure_notices", 60),
     ("Refresh segments", "marketing.tasks.refresh_segments", 300),
     ("Train recommenders that are due", "recommender.tasks.train_due_strategies", 900),
     ("Drop prepared slates that nobody took", "recommender.tasks.drop_old_slates", 86_400),

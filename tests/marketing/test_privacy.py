@@ -122,7 +122,7 @@ def test_erase_profile__somebody__leaves_no_row_and_touches_nobody_else() -> Non
         str(one) for one in Profile.objects.exclude(identities__value="bob-id").values_list("public_id", flat=True)
     ]
     before = Event.objects.filter(profile__identities__value="bob-id").count()
-    counts = erase_profile(profile_id=ann.pk)
+    counts = erase_profile(profile_id=ann.pk, at=NOW)
     left = _everything()
 
     for trace in ("ann-id", "ann-old", "ann@example.org", *public_ids):
@@ -132,7 +132,7 @@ def test_erase_profile__somebody__leaves_no_row_and_touches_nobody_else() -> Non
     assert Profile.objects.count() == Exposure.objects.count() == Slate.objects.count() == 1
     assert Event.objects.count() == before == DeadLetter.objects.count() == 1
     with pytest.raises(UnknownProfile):
-        erase_profile(profile_id=ann.pk)
+        erase_profile(profile_id=ann.pk, at=NOW)
 
 
 def command(*arguments: str) -> str:

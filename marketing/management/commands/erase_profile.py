@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from marketing.selectors.profiles import get_profile
 from marketing.services.privacy import erase_profile
@@ -23,6 +24,6 @@ class Command(BaseCommand):
             raise CommandError("There is no such profile.", returncode=2)
         if not options["yes"]:
             raise CommandError("This deletes the person for good: say so with --yes.", returncode=2)
-        for name, number in sorted(erase_profile(profile_id=profile.pk).items()):
+        for name, number in sorted(erase_profile(profile_id=profile.pk, at=timezone.now()).items()):
             if number:
                 self.stdout.write(f"{name}: {number}")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from experiments.services import design
 from experiments.services.privacy import forget_many as forget_units
@@ -17,6 +17,7 @@ from marketing.models import (
     CampaignArm,
     ChangeLog,
     Consent,
+    ConsentText,
     Creative,
     DeadLetter,
     Delivery,
@@ -153,6 +154,8 @@ def _remove_people(ids: list[int]) -> None:
 @transaction.atomic
 def _remove_vocabulary() -> None:
     """Delete the demo's source and its traits, unless somebody's own data or segments use them by now."""
+    said = Consent.objects.filter(text_sha256=OuterRef("sha256"))
+    ConsentText.objects.filter(~Exists(said)).delete()
     sources = Source.objects.filter(name=SOURCE)
     DeadLetter.objects.filter(source__in=sources).delete()
     sources.exclude(pk__in=Event.objects.filter(source__in=sources).values("source")).delete()

@@ -26,7 +26,7 @@ from marketing.models import Event, Profile
 from marketing.services.identity import merge
 from marketing.services.privacy import erase_profile
 from tests.factories.experiments import STARTED, make_experiment
-from tests.factories.marketing import make_profile, send, track
+from tests.factories.marketing import NOW, make_profile, send, track
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -113,7 +113,7 @@ def test_erase__people_of_a_running_experiment__results_recomputed_from_nothing_
     snapshots = list(Snapshot.objects.filter(status="ok").order_by("at").values_list("pk", flat=True))
     gone = [0, 1, 2, 3, 8, 17, 40, 77]  # 8 was seen in both arms
     for number in gone:
-        erase_profile(profile_id=people[number].pk)
+        erase_profile(profile_id=people[number].pk, at=NOW)
     assert FrozenUnit.objects.count() == len(gone)
     for pk in snapshots[-1:]:
         replay = replay_snapshot(snapshot_id=pk)
@@ -134,7 +134,7 @@ def test_erase__earlier_snapshot__keeps_who_was_in_and_whose_window_had_closed(
     before = refreshed(experiment, AT - 3 * DAY)
     refreshed(experiment, AT)
     for number in range(0, 60, 3):
-        erase_profile(profile_id=people[number].pk)
+        erase_profile(profile_id=people[number].pk, at=NOW)
     Snapshot.objects.all().delete()
     after = refreshed(experiment, AT - 3 * DAY)
     for one, other in zip(before.metrics[:2], after.metrics[:2], strict=True):
@@ -146,7 +146,7 @@ def test_erase__earlier_snapshot__keeps_who_was_in_and_whose_window_had_closed(
 def test_erase__nothing_leads_back__and_the_time_is_coarse(shop: tuple[Experiment, list[Profile]]) -> None:
     _, people = shop
     exact = Exposure.objects.get(unit_id=str(people[4].pk)).first_at
-    erase_profile(profile_id=people[4].pk)
+    erase_profile(profile_id=people[4].pk, at=NOW)
     row = FrozenUnit.objects.get()
     text = json.dumps([row.token, row.totals, row.arms])
     assert str(people[4].public_id) not in text
@@ -160,7 +160,7 @@ def test_erase__merged_person__is_one_frozen_unit(shop: tuple[Experiment, list[P
     experiment, people = shop
     merge(winner_id=people[10].pk, loser_id=people[12].pk, reason=MergeReason.MANUAL, at=AT)
     before = refreshed(experiment, AT)
-    erase_profile(profile_id=people[12].pk)
+    erase_profile(profile_id=people[12].pk, at=NOW)
     assert FrozenUnit.objects.count() == 1
     assert same(planned(before), planned(refreshed(experiment, AT)))
 
@@ -172,7 +172,7 @@ def test_erase__withdrawn_in_the_middle_of_a_window__outcome_stays_what_it_was(
     person = make_profile(user_id="late")
     expose(experiment, person, "treatment", AT)
     send(track("Order Completed", user="late", at=AT + timedelta(hours=1), revenue=10.0), at=AT + timedelta(hours=2))
-    erase_profile(profile_id=person.pk)
+    erase_profile(profile_id=person.pk, at=NOW)
     report = refreshed(experiment, AT + 5 * DAY)
     assert report.plan.exposed_n == PEOPLE  # one of them was seen in two arms, and the late one counts
     row = FrozenUnit.objects.get()
@@ -181,7 +181,7 @@ def test_erase__withdrawn_in_the_middle_of_a_window__outcome_stays_what_it_was(
 
 def test_erase__person_without_exposure__freezes_nothing() -> None:
     person = make_profile(user_id="nobody")
-    erase_profile(profile_id=person.pk)
+    erase_profile(profile_id=person.pk, at=NOW)
     assert freeze(facts_unit="1", owners=[]) == 0
     assert not FrozenUnit.objects.exists()
 

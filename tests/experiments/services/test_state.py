@@ -24,7 +24,7 @@ from marketing.models import Merge, Profile
 from marketing.services.identity import merge, undo_merge
 from marketing.services.privacy import erase_profile
 from tests.factories.experiments import STARTED, make_experiment
-from tests.factories.marketing import make_profile, send, track
+from tests.factories.marketing import NOW, make_profile, send, track
 
 pytestmark = pytest.mark.django_db
 
@@ -107,7 +107,7 @@ def happen(experiment: Experiment, people: list[Profile], what: tuple[str, int, 
         if last is not None:
             undo_merge(merge_id=last.pk, at=STARTED)
     elif kind == "erase" and alive:
-        erase_profile(profile_id=people[number].pk)
+        erase_profile(profile_id=people[number].pk, at=NOW)
 
 
 def check(happenings: list[tuple[str, int, int, int]]) -> None:
@@ -263,7 +263,7 @@ def test_drop_states__erasure__leaves_no_file(shop: tuple[Experiment, list[Profi
     step(experiment, STARTED + 5 * DAY)
     token = FactsState.objects.get(experiment=experiment).token
     assert list(state_folder().glob(f"{token}.*"))
-    erase_profile(profile_id=people[0].pk)
+    erase_profile(profile_id=people[0].pk, at=NOW)
     assert not list(state_folder().glob(f"{token}.*"))
     drop_states(experiment_ids=[experiment.pk])  # nothing more to drop
     assert_equal(experiment, STARTED + 5 * DAY)

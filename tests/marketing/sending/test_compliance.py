@@ -103,7 +103,7 @@ def test_compliance_05__again_and_after_erasure__is_still_200(mail: EmailMessage
     path = path_of(mail)
     assert [Client().post(path, ONE_CLICK).status_code for _ in range(2)] == [200, 200]
     assert withdrawals(reader) == 1
-    erase_profile(profile_id=reader.pk)
+    erase_profile(profile_id=reader.pk, at=NOW)
     assert Client().post(path, ONE_CLICK).status_code == 200
     assert not Profile.objects.filter(pk=reader.pk).exists()
 

@@ -160,7 +160,7 @@ def test_erase__archived_events__leave_the_files(
     identity = people[3].identities.get().pk
     messages = ArchivedMessage.objects.count()
     with django_capture_on_commit_callbacks(execute=True):
-        deleted = erase_profile(profile_id=people[3].pk)
+        deleted = erase_profile(profile_id=people[3].pk, at=AT)
     assert deleted["archivedevent"] == len(exported) == 5
     assert ArchivedMessage.objects.count() == messages  # the ledger names nobody, and stays
     for part in ArchivedPart.objects.all():
