@@ -29,7 +29,7 @@ def insert_profiles(*, count: int, is_demo: bool, at: datetime) -> list[int]:
     stamp = connection.ops.adapt_datetimefield_value(at)
     as_text = connection.features.has_native_uuid_field
     rows = [
-        (one if as_text else one.hex, "", "", "", "", 0, 0, False, False, sample_bucket(one), is_demo, stamp)
+        (one if as_text else one.hex, "", "", "", "", 0, 0, False, sample_bucket(one), is_demo, stamp)
         for one in public
     ]
     columns = (
@@ -42,7 +42,6 @@ def insert_profiles(*, count: int, is_demo: bool, at: datetime) -> list[int]:
         "revenue",
         "marketing_ok",
         "sample_bucket",
-        "is_objector",
         "is_demo",
         "created_at",
     )
