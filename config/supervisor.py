@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Final
 
@@ -216,6 +217,7 @@ def prepare() -> Site | str:
 
     from config.checks import refuse_unsafe_settings
     from config.signin import one_time_path
+    from marketing.services.reviews import start_alone
     from marketing.services.setup import first_user
 
     refuse_unsafe_settings()  # the web process refuses, too, but beside it worker and beat would run on
@@ -226,6 +228,8 @@ def prepare() -> Site | str:
     call_command("prepare", verbosity=0)
     workers = 2 if settings.PRODUCTION else 1
     user = first_user()
+    if not settings.PRODUCTION:
+        start_alone(at=datetime.now(UTC))
     # In production the terminal is a log that many can read: no link for somebody who has a password.
     path = "" if settings.PRODUCTION and user.has_usable_password() else one_time_path(user)
     return Site(host, port, workers, with_demo=settings.DEMO, sign_in_path=path)

@@ -26,6 +26,10 @@ class InvalidCampaign(MarketingError):
     """The draft cannot be stored; the message says what is wrong with it."""
 
 
+class CannotSwitchReview(MarketingError):
+    """The review by a second person cannot be switched off; the message says what is missing."""
+
+
 class CannotArchive(MarketingError):
     """Events cannot be moved out of the database or back; the message says what needs them or what is missing."""
 

@@ -156,11 +156,12 @@ def log_change(
         actor=actor,
         at=at,
         message=message,
-        snapshot=_snapshot(campaign),
+        snapshot=snapshot_of(campaign=campaign),
     )
 
 
-def _snapshot(campaign: Campaign) -> dict[str, Any]:
+def snapshot_of(*, campaign: Campaign) -> dict[str, Any]:
+    """Return everything a campaign says now, as its change log keeps it."""
     draft: Mapping[str, Any] = asdict(draft_of(campaign=campaign))
     times = {name: value.isoformat() if value else None for name, value in draft.items() if name.endswith("_at")}
     return {"schema": 1, "status": campaign.status, **draft, **times}

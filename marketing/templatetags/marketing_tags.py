@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from django import template
 from django.conf import settings
@@ -13,7 +16,12 @@ from marketing.services.lifecycle import TRANSITIONS
 
 register = template.Library()
 MICRO = 1_000_000
-DRAFTING = {"create": gettext_lazy("Made"), "revise": gettext_lazy("Changed")}
+DRAFTING = {
+    "create": gettext_lazy("Made"),
+    "revise": gettext_lazy("Changed"),
+    "review_on": gettext_lazy("Switched on"),
+    "review_off": gettext_lazy("Switched off"),
+}
 
 
 @register.filter
@@ -31,3 +39,9 @@ def transition(name: str) -> str:
     """Return the word for a row of a campaign's change log."""
     rule = TRANSITIONS.get(name)
     return str(rule.label if rule is not None else DRAFTING.get(name, name))
+
+
+@register.filter
+def as_json(value: Mapping[str, Any]) -> str:
+    """Return a snapshot as indented text."""
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)

@@ -37,6 +37,7 @@ from marketing.selectors.campaigns import (
 )
 from marketing.selectors.dashboard import card_of, cards_of, funnel, status_counts
 from marketing.selectors.recommendations import campaign_recommendations
+from marketing.selectors.reviews import is_review_required
 from marketing.selectors.sending import sending_of
 from marketing.services import lifecycle
 from marketing.services.audience import reachable
@@ -210,7 +211,7 @@ def campaign_transition(request: HttpRequest, slug: str, name: str) -> HttpRespo
             messages.success(request, _("Done: %(action)s.") % {"action": rule.label})
             return redirect("marketing:campaign-detail", slug)
     else:
-        reasons = tuple(lifecycle.what_blocks(campaign=campaign, name=name, at=timezone.now()))
+        reasons = tuple(lifecycle.what_blocks(campaign=campaign, name=name, at=timezone.now(), actor=_actor(request)))
     context = {"campaign": campaign, "rule": rule, "reasons": reasons, "rows": described_arms(campaign=campaign)}
     return render(request, "marketing/campaigns/confirm.html", context, status=409 if request.method == "POST" else 200)
 
@@ -228,8 +229,10 @@ def _actor(request: HttpRequest) -> User:
 
 
 def _stored(request: HttpRequest, campaign: Campaign) -> HttpResponse:
-    """Go on: to the launch question, or to the campaign."""
+    """Go on: to the request for a review, to the launch question, or to the campaign."""
     if "launch" in request.POST and request.user.has_perm("marketing.launch_campaign"):
+        if is_review_required():
+            return redirect("marketing:campaign-transition", campaign.slug, "submit")
         starts_later = campaign.starts_at is not None and campaign.starts_at > timezone.now()
         return redirect("marketing:campaign-transition", campaign.slug, "schedule" if starts_later else "launch")
     messages.success(request, _("The draft is saved."))
@@ -240,7 +243,13 @@ def _form_page(
     request: HttpRequest, form: CampaignForm, arms: BaseArms, campaign: Campaign | None = None
 ) -> HttpResponse:
     is_mail = form["kind"].value() == CampaignKind.EMAIL
-    context = {"form": form, "arms": arms, "campaign": campaign, "is_mail": is_mail}
+    context = {
+        "form": form,
+        "arms": arms,
+        "campaign": campaign,
+        "is_mail": is_mail,
+        "is_review_required": is_review_required(),
+    }
     return render(request, "marketing/campaigns/form.html", context, status=422 if form.is_bound else 200)
 
 

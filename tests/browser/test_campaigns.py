@@ -10,7 +10,14 @@ from experiments.selectors import exposed_counts
 from experiments.services.metrics import ensure_builtin_metrics
 from marketing.models import Campaign, Event, Profile
 from tests.browser.conftest import sign_in
-from tests.factories.campaigns import BROWSER, make_campaign, make_catalogue, make_user, make_visitor
+from tests.factories.campaigns import (
+    BROWSER,
+    let_one_person_launch,
+    make_campaign,
+    make_catalogue,
+    make_user,
+    make_visitor,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 MOST_TABS = 80
@@ -27,6 +34,7 @@ def tab_to(page: Page, selector: str) -> None:
 
 @pytest.fixture
 def marketer(context: BrowserContext, live_server: LiveServer, client: Client) -> None:
+    let_one_person_launch()
     client.force_login(make_user(role="marketer"))
     sign_in(context, live_server, client)
 

@@ -15,6 +15,7 @@ from marketing.services import lifecycle
 from marketing.services.audience import Visitor
 from marketing.services.campaigns import ArmDraft, CampaignDraft, create_campaign
 from marketing.services.profiles import create_profile
+from marketing.services.reviews import switch_review
 from marketing.services.setup import prepare
 from recommender.services.catalogue import ItemRow, upsert_items
 from recommender.services.snapshots import forget_snapshots
@@ -63,20 +64,21 @@ def make_draft(**overrides: Any) -> CampaignDraft:
     return CampaignDraft(**{**fields, **overrides})
 
 
-def make_campaign(*, status: str = "running", **overrides: Any) -> Campaign:
-    """A campaign that came to its state through the services."""
+def make_campaign(*, status: str = "running", actor: User | None = None, **overrides: Any) -> Campaign:
+    """A campaign that came to its state through the services; `actor` wrote it and asked for the review."""
     ensure_builtin_metrics()
     make_catalogue()
-    campaign = create_campaign(draft=make_draft(**overrides), at=STARTED)
+    campaign = create_campaign(draft=make_draft(**overrides), at=STARTED, actor=actor)
     way = {
         "draft": (),
+        "in_review": ("submit",),
         "running": ("launch",),
         "paused": ("launch", "pause"),
         "finished": ("launch", "finish"),
         "archived": ("archive",),
     }
     for name in way[status]:
-        campaign = lifecycle.ACTIONS[name](campaign_id=campaign.pk, at=STARTED)
+        campaign = lifecycle.ACTIONS[name](campaign_id=campaign.pk, at=STARTED, actor=actor)
     return campaign
 
 
@@ -99,6 +101,11 @@ def make_members(*profiles: Profile) -> Segment:
         [Membership(segment=segment, profile=profile, entered_at=STARTED) for profile in profiles]
     )
     return segment
+
+
+def let_one_person_launch() -> None:
+    """Switch the review by a second person off, as a team of one does."""
+    switch_review(is_on=False, reason="There is one of us.", at=STARTED)
 
 
 def make_user(*, role: str = "marketer", is_staff: bool = False) -> User:

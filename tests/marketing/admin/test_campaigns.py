@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from marketing.models import Campaign, ChangeLog
-from tests.factories.campaigns import make_campaign
+from tests.factories.campaigns import let_one_person_launch, make_campaign
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:marketing_campaign_changelist"
@@ -17,7 +17,9 @@ def act(client: Client, name: str, *campaigns: Campaign) -> str:
     return client.post(reverse(LIST), data, follow=True).content.decode()
 
 
-@pytest.mark.parametrize("model", ["campaign", "creative", "link", "delivery", "outsidecount"])
+@pytest.mark.parametrize(
+    "model", ["campaign", "creative", "link", "delivery", "outsidecount", "occurrence", "reviewpolicy"]
+)
 def test_admin__every_list__is_shown_and_nothing_can_be_added(admin_client: Client, model: str) -> None:
     make_campaign()
     assert admin_client.get(reverse(f"admin:marketing_{model}_changelist")).status_code == 200
@@ -44,6 +46,7 @@ def test_admin__one_campaign__shows_its_arms(admin_client: Client) -> None:
 def test_admin_action__legal__goes_through_the_service(
     admin_client: Client, status: str, name: str, target: str
 ) -> None:
+    let_one_person_launch()
     campaign = make_campaign(status=status)
     assert "1 campaign changed." in act(admin_client, name, campaign)
     campaign.refresh_from_db()

@@ -11,7 +11,7 @@ from experiments.services import lifecycle as experiments
 from marketing.errors import CannotTransition, UnknownCampaign
 from marketing.models import Campaign, ChangeLog
 from marketing.services import lifecycle
-from tests.factories.campaigns import CONTROL, PERSONAL, STARTED, make_campaign
+from tests.factories.campaigns import CONTROL, PERSONAL, STARTED, let_one_person_launch, make_campaign
 from tests.factories.marketing import NOW
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +75,7 @@ def test_transition__legal__moves_campaign_and_experiment(status: str, name: str
 
 
 def test_transition__every_other_state__is_refused() -> None:
-    for status in ("draft", "running", "paused", "finished", "archived"):
+    for status in ("draft", "in_review", "running", "paused", "finished", "archived"):
         campaign = make_campaign(status=status)
         for name, rule in lifecycle.TRANSITIONS.items():
             if status not in rule.sources:
@@ -135,6 +135,8 @@ def test_campaign__running_without_experiment__is_refused_by_the_database() -> N
 def test_available__draft__offers_the_schedule_only_with_a_start() -> None:
     without = make_campaign(status="draft")
     later = make_campaign(status="draft", starts_at=NOW)
+    assert [rule.name for rule in lifecycle.available(campaign=without)] == ["submit", "archive"]
+    let_one_person_launch()
     assert [rule.name for rule in lifecycle.available(campaign=without)] == ["launch", "archive"]
     assert [rule.name for rule in lifecycle.available(campaign=later)] == ["schedule", "launch", "archive"]
 

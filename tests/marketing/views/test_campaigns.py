@@ -12,13 +12,21 @@ from pytest_django import DjangoAssertNumQueries
 from experiments.selectors import clear_config_cache, get_status
 from experiments.services.metrics import ensure_builtin_metrics
 from marketing.models import Campaign, Profile
-from tests.factories.campaigns import make_campaign, make_catalogue, make_members, make_user, make_visitor
+from tests.factories.campaigns import (
+    let_one_person_launch,
+    make_campaign,
+    make_catalogue,
+    make_members,
+    make_user,
+    make_visitor,
+)
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def marketer(client: Client) -> Client:
+    let_one_person_launch()
     client.force_login(make_user(role="marketer"))
     return client
 
