@@ -174,6 +174,13 @@ BUILTIN = (
         tags=("complaints",),
     ),
     _share(
+        "withdrawal_rate",
+        gettext_noop("Withdrawal rate"),
+        gettext_noop("Share of exposed people who withdrew a consent within seven days."),
+        "Consent Withdrawn",
+        tags=("complaints",),
+    ),
+    _share(
         "refund_rate",
         gettext_noop("Refund rate"),
         gettext_noop("Share of exposed people who got a refund for an order of their first seven days."),

@@ -12,6 +12,7 @@ from experiments.selectors import facts_since, unit_types
 from experiments.services.facts import DatabaseFacts
 from marketing.choices import IdentityKind, Outside
 from marketing.facts.accounts import keep_members, members
+from marketing.facts.withdrawn import keep_withdrawn, until_withdrawn
 from marketing.models import Event, EventType, Identity, Merge, OutsideCount, Profile, ProfileAlias
 from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES, VALUE_PROPERTIES
 from marketing.selectors.archive import archived_paths
@@ -37,11 +38,13 @@ class EventFacts(DatabaseFacts):
     _since: int | None = None
     _kind = PROFILE
     _members: ibis.Table | None = None
+    _withdrawn: ibis.Table | None = None
 
     def exposures(self, *, experiment_key: str) -> ibis.Table:
         """Return the exposures, with the unit as the profile's number."""
         import ibis
 
+        self._withdrawn = keep_withdrawn(using=self.using)
         self._key, self._since = experiment_key, facts_since(experiment_key=experiment_key)
         seen = super().exposures(experiment_key=experiment_key)
         kind = self._kind = unit_types(experiment_keys=[experiment_key]).get(experiment_key, PROFILE)
@@ -150,6 +153,8 @@ class EventFacts(DatabaseFacts):
         event = _event_table()
         if units is not None:
             event = event.filter(event.profile_id.isin(units.unit))
+        if self._withdrawn is not None:
+            event = until_withdrawn(event, self._withdrawn)
         refunds = [pk for pk, name in names.items() if name == REFUND]
         plain = {pk: name for pk, name in names.items() if pk not in refunds}
         read = _Columns(properties=properties, numbers=numbers, has_moment=bool(refunds))

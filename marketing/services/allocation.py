@@ -29,8 +29,7 @@ def insert_profiles(*, count: int, is_demo: bool, at: datetime) -> list[int]:
     stamp = connection.ops.adapt_datetimefield_value(at)
     as_text = connection.features.has_native_uuid_field
     rows = [
-        (one if as_text else one.hex, "", "", "", "", 0, 0, False, sample_bucket(one), is_demo, stamp)
-        for one in public
+        (one if as_text else one.hex, "", "", "", "", 0, 0, False, sample_bucket(one), is_demo, stamp) for one in public
     ]
     columns = (
         "public_id",

@@ -12,9 +12,10 @@ from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
+from experiments.services.dirty import mark_dirty
 from marketing.choices import ConsentChannel, LawfulBasis, Purpose
 from marketing.models import Consent, ConsentText, Profile
-from marketing.services.bulk import insert_new
+from marketing.services.bulk import insert_new, select_by
 
 COLUMNS: Final = (
     "profile_id",
@@ -77,6 +78,7 @@ def record_consents(*, statements: Sequence[Statement]) -> None:
     _keep_texts(statements, texts)
     touched = {one.profile_id for one in statements if one.purpose in COPIED}
     refresh_marketing_ok(profile_ids=touched)
+    _mark_measured(statements)
 
 
 def record_consent(*, statement: Statement) -> None:
@@ -130,6 +132,19 @@ def refresh_marketing_ok(*, profile_ids: Collection[int]) -> None:
 def _latest(purpose: Purpose) -> QuerySet[Consent, bool]:
     words = Consent.objects.filter(profile=OuterRef("pk"), purpose=purpose)
     return words.order_by("-at", "-id").values_list("granted", flat=True)[:1]
+
+
+def _mark_measured(statements: Sequence[Statement]) -> None:
+    """Have experiments look again at whom they may measure: a withdrawal freezes what somebody contributed."""
+    said = [one for one in statements if one.purpose == Purpose.ANALYTICS]
+    units = {str(one.profile_id) for one in said if not one.granted}
+    rows = select_by(
+        sql="SELECT DISTINCT profile_id FROM marketing_consent WHERE purpose = %s AND NOT granted "
+        "AND profile_id IN {values}",
+        values={one.profile_id for one in said if one.granted},
+        params=[Purpose.ANALYTICS.value],
+    )
+    mark_dirty(units=units | {str(profile_id) for (profile_id,) in rows})
 
 
 def _keep_texts(statements: Sequence[Statement], texts: Mapping[str, str]) -> None:

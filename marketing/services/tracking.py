@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -35,6 +35,7 @@ SUSPECT_CLICK: Final = "Recommendation Click Suspected"
 """A click by a bot, a prefetch or a HEAD request: kept, under a name that no metric of people reads."""
 VIEW: Final = "Product Viewed"
 ORDER: Final = "Order Completed"
+WITHDRAWN: Final = "Consent Withdrawn"
 CLICK_SALT: Final = "marketing.click"
 CONSENT_TEXT_VERSION: Final = "shop-2026-11"
 CONSENT_PURPOSES: Final = (Purpose.ANALYTICS, Purpose.PERSONALIZATION)
@@ -166,7 +167,7 @@ def choose_consent(*, visitor: Visitor, purposes: frozenset[str], text: str, at:
 
     Somebody who allows nothing and whom we do not know leaves no trace at all.
     """
-    person = find_person(visitor=visitor)
+    person = find_person(visitor=visitor, purposes=[purpose.value for purpose in CONSENT_PURPOSES])
     if person is None and not purposes:
         return ""
     anonymous_id = visitor.anonymous_id
@@ -189,7 +190,16 @@ def choose_consent(*, visitor: Visitor, purposes: frozenset[str], text: str, at:
             for purpose in CONSENT_PURPOSES
         ]
     )
+    if person is not None:
+        gone = [purpose for purpose in CONSENT_PURPOSES if purpose in person.purposes and purpose not in purposes]
+        store_withdrawals(profile_id=profile_id, purposes=gone, at=at)
     return anonymous_id if purposes else ""
+
+
+def store_withdrawals(*, profile_id: int, purposes: Iterable[str], at: datetime) -> None:
+    """Store that consents which were in force were withdrawn: metrics compare by arm how often that happens."""
+    for purpose in purposes:
+        store_event(WITHDRAWN, profile_id=profile_id, properties={"purpose": str(purpose)}, at=at)
 
 
 def _may_measure(person: Person) -> bool:
