@@ -267,13 +267,17 @@ def _check_arms(experiment: Experiment) -> Iterator[Reason]:
 
 
 def _check_weights(experiment: Experiment) -> Iterator[Reason]:
-    weights = list(
-        PhaseArm.objects.filter(phase__experiment=experiment, phase__number=1).values_list("weight", flat=True)
-    )
-    if abs(sum(weights) - 1.0) > WEIGHT_TOLERANCE:
+    arms = PhaseArm.objects.filter(phase__experiment=experiment, phase__number=1)
+    weights = list(arms.values_list("weight", "arm__is_control"))
+    if abs(sum(weight for weight, _is_control in weights) - 1.0) > WEIGHT_TOLERANCE:
         yield Reason("weights_sum", _("The weights must sum to 100 %."))
-    if any(weight <= 0.0 for weight in weights):
+    if any(weight <= 0.0 and not (is_control and _has_no_control(experiment)) for weight, is_control in weights):
         yield Reason("weight_zero", _("Every arm needs a weight above 0."))
+
+
+def _has_no_control(experiment: Experiment) -> bool:
+    """Whether the plan gives a reason for comparing nothing: then nobody need be in the control, and no size is planned."""
+    return bool(experiment.plan.get("no_control_reason"))
 
 
 def _check_coverage(experiment: Experiment) -> Iterator[Reason]:
@@ -294,7 +298,7 @@ def _check_primary_metric(experiment: Experiment) -> Iterator[Reason]:
 
 
 def _check_planned_size(experiment: Experiment) -> Iterator[Reason]:
-    if not experiment.planned_size:
+    if not experiment.planned_size and not _has_no_control(experiment):
         yield Reason("planned_size", _("Plan how many units the experiment needs."))
 
 

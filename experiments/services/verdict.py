@@ -115,6 +115,8 @@ def judge(
     primary = next((metric for metric in metrics if metric.role == "primary"), None)
     if primary is None or not primary.comparisons:
         return Verdict("undecided", None, Message("nothing_to_compare", level="warning"), ())
+    if why := _no_control(experiment, primary):
+        return Verdict("undecided", None, Message("no_control", {"reason": why}, level="warning"), ())
     if not health.is_healthy:
         reasons = tuple(message for message in health.messages if message.level == "bad")
         return Verdict("undecided", None, Message("not_healthy", level="bad"), reasons)
@@ -137,6 +139,13 @@ def judge(
         headline=_headline(outcome, primary, decisions, arm=arm, names=names, progress=progress),
         reasons=_in_order(_without_repeats(reasons, is_single_look=frame.is_single_look)),
     )
+
+
+def _no_control(experiment: Experiment, primary: MetricReport) -> str:
+    """Why nobody was to be in the control, as the plan says; empty where somebody was."""
+    weights = experiment.plan.get("weights", {})
+    is_empty = weights.get(primary.comparisons[0].control) == 0.0
+    return str(experiment.plan.get("no_control_reason", "")) if is_empty else ""
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -33,6 +33,7 @@ WORDS: Final = {
     "single_look": _("A finished experiment: one look, no need to guard against peeking."),
     "effect_is_drifting": _("The effect is drifting: looks at different days exclude each other."),
     # Verdicts: what to do and why
+    "no_control": _("What it caused cannot be told: nobody was kept out to compare with. The reason given: %(reason)s"),
     "nothing_to_compare": _("There is nothing to compare: no primary metric or no second arm."),
     "not_healthy": _("No verdict: something is wrong with the experiment itself."),
     "ship": _("Ship %(arm)s: it moves “%(metric)s” by %(lift)s, and that is not chance."),

@@ -100,9 +100,14 @@ def _control(draft: CampaignDraft, known: Known) -> str:
     control = next((arm for arm in draft.arms if arm.is_control), None)
     if control is None:
         return _("One arm must be the control, the experience that the others are compared with.")
-    if control.percent == 0 and not draft.no_control_reason:
+    if control.percent == 0 and not has_no_control(draft):
         return _("Nobody is in the control group. Give it a share, or write down why this campaign has none.")
     return ""
+
+
+def has_no_control(draft: CampaignDraft) -> bool:
+    """Tell whether nobody is kept out, for a reason that somebody wrote down."""
+    return bool(draft.no_control_reason.strip()) and all(arm.percent == 0 for arm in draft.arms if arm.is_control)
 
 
 def _arms(draft: CampaignDraft, known: Known) -> str:
@@ -169,6 +174,8 @@ def _metrics(draft: CampaignDraft, known: Known) -> str:
 
 
 def _duration(draft: CampaignDraft, known: Known) -> str:
+    if has_no_control(draft):
+        return ""  # there is nothing to find out
     size = sample_size(draft=draft)
     if size.total is None:
         return _("The number of people cannot be planned: check the expected rate, the lift and the shares.")
