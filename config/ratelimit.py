@@ -25,6 +25,9 @@ RULES: Final[tuple[tuple[str, str, RateLimitItem], ...]] = (
     ("POST", "/accounts/", parse("20/minute")),
     ("POST", "/admin/login/", parse("20/minute")),
     ("GET", "/accounts/one-time/", parse("30/minute")),
+    # Each link that is asked for is a mail to somebody, and each try at a token a guess.
+    ("POST", "/me/link/", parse("10/minute")),
+    ("*", "/me/", parse("120/minute")),
     ("*", "/c/", parse("1200/minute")),
     ("*", "/r/", parse("1200/minute")),
     ("*", "/shop/", parse("1200/minute")),

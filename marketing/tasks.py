@@ -11,7 +11,7 @@ from django.utils import timezone
 from marketing.errors import DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
-from marketing.services import drain, notices, segments, timetable
+from marketing.services import answers, drain, notices, segments, timetable
 from recommender.errors import RecommenderError
 
 log = logging.getLogger(__name__)
@@ -91,3 +91,17 @@ def create_affinity_segment(*, item_id: str, strategy: str, people: int, name: s
 def send_erasure_notices() -> None:
     """Tell the recipients of data whom we have erased; the command is `send_erasure_notices`."""
     notices.send_due(at=timezone.now())
+
+
+@shared_task
+def answer_data_requests() -> None:
+    """Answer people who asked for their data; the command is `answer_data_requests`."""
+    answers.answer_due(at=timezone.now())
+
+
+@shared_task
+def send_preference_link(address: str) -> None:
+    """Send somebody the link to their own data; the command is `send_preference_link`."""
+    from marketing.services.preferences import send_link  # the recommender's readers: beat has no use for them
+
+    send_link(address=address)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from django.db.models import OuterRef, Subquery
 
-from marketing.choices import Purpose
-from marketing.models import Consent
+from marketing.choices import Purpose, RequestStatus
+from marketing.models import Consent, ConsentText, DataRequest
+from marketing.segmentation.clock import from_micros
 
 
 def consent_state(*, profile_id: int) -> dict[str, Consent]:
@@ -27,6 +31,32 @@ def anybody_agreed(*, purpose: Purpose) -> bool:
     """Tell whether there is a person whose latest statement grants the purpose."""
     newer = Consent.objects.filter(profile=OuterRef("profile"), purpose=purpose).order_by("-at", "-id").values("pk")[:1]
     return Consent.objects.filter(purpose=purpose, granted=True, pk=Subquery(newer)).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One statement with the words that it answered; `words` is empty where they were not kept."""
+
+    statement: Consent
+    at: datetime
+    words: str
+
+
+def said(*, profile_id: int) -> list[Said]:
+    """Return every statement of a person with its words, newest first, in two queries."""
+    rows = consent_history(profile_id=profile_id)
+    texts = dict(ConsentText.objects.filter(sha256__in={row.text_sha256 for row in rows}).values_list("sha256", "text"))
+    return [Said(row, from_micros(row.at), texts.get(row.text_sha256, "")) for row in rows]
+
+
+def data_requests(*, profile_id: int) -> list[DataRequest]:
+    """Return a person's requests for their data, newest first."""
+    return list(DataRequest.objects.filter(profile=profile_id).order_by("-requested_at", "-pk"))
+
+
+def data_request(*, profile_id: int, token: str) -> DataRequest | None:
+    """Return the answered request of this name, if it is the person's."""
+    return DataRequest.objects.filter(profile=profile_id, token=token, status=RequestStatus.READY).first()
 
 
 def consent_history(*, profile_id: int) -> list[Consent]:

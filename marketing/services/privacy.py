@@ -10,8 +10,11 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, models, transaction
 from django.db.models import Q
@@ -36,6 +39,8 @@ from marketing.models import (
     ProfileNews,
     ProfileTrait,
 )
+from marketing.selectors.rule_words import Sentence, describe
+from marketing.selectors.rule_words import names as rule_names
 from marketing.services.archive import export_archived, forget_archived
 from marketing.services.messages import IdentityKey
 from marketing.services.notices import announce
@@ -43,6 +48,8 @@ from marketing.services.tombstones import bury
 from recommender.services import privacy as recommender
 
 UNIT_TYPE: Final = "profile"
+EXPORTS: Final = "exports"
+"""The folder of files made for people who asked for their data."""
 # Every table with a key of a profile and the fields that hold it, children before parents. A test compares this with
 # the models, so that nobody can add a table and forget it here.
 TABLES: Final[tuple[tuple[type[models.Model], tuple[str, ...]], ...]] = (
@@ -71,6 +78,7 @@ def export_profile(*, profile_id: int) -> dict[str, Any]:
     units = _units(ids)
     return {
         **own,
+        "segments": _logic(ids),
         "archivedevent": export_archived(identity_ids=_identity_ids(ids)),
         "experiments": [row for kind, unit in units for row in experiments.export(unit_type=kind, unit_id=unit)],
         "recommendations": [recommender.export(user_id=str(pk)) for pk in ids],
@@ -97,6 +105,8 @@ def erase_profile(*, profile_id: int, at: datetime) -> Counter[str]:
         deleted["slate"] += recommender.forget(user_id=str(pk)).slates
     deleted["deadletter"] += _forget_letters(ids, known)
     deleted["archivedevent"] += forget_archived(identity_ids=_identity_ids(ids))
+    for token in DataRequest.objects.filter(profile__in=ids).values_list("token", flat=True):
+        transaction.on_commit(partial((Path(settings.DATA_DIR) / EXPORTS / f"{token}.zip").unlink, missing_ok=True))
     Profile.objects.filter(pk__in=ids).update(merged_into=None)
     for model, fields in TABLES:
         rows = _of(model, fields, ids)
@@ -146,6 +156,26 @@ def _rows(model: type[models.Model], fields: Sequence[str], ids: Sequence[int]) 
     rows = _of(model, fields, ids).order_by("pk").values(*names)
     decoded: list[dict[str, Any]] = json.loads(json.dumps(list(rows), cls=DjangoJSONEncoder))
     return decoded
+
+
+def _logic(ids: Sequence[int]) -> list[dict[str, Any]]:
+    """The segments that the person is in with their rules in words: the logic involved (Art. 15(1)(h))."""
+    rows = Membership.objects.filter(profile__in=ids).select_related("segment__version").order_by("pk")
+    known = rule_names()
+    return [
+        {
+            "segment": row.segment.slug,
+            "name": row.segment.name,
+            "since": row.entered_at.isoformat(),
+            "rule": "" if row.segment.version is None else _spoken(describe(row.segment.version.rule, known)),
+        }
+        for row in rows
+    ]
+
+
+def _spoken(sentence: Sentence) -> str:
+    below = "; ".join(_spoken(part) for part in sentence.parts)
+    return f"{sentence.text} ({below})" if below else sentence.text
 
 
 def _identity_keys(ids: Sequence[int]) -> list[IdentityKey]:

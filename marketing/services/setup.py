@@ -27,6 +27,7 @@ SCHEDULE: Final = (
     ("Update the holdout ledger", "experiments.tasks.update_ledger", 86_400),
     ("Send messages that are due", "marketing.tasks.send_messages", 2),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),
+    ("Answer people who asked for their data", "marketing.tasks.answer_data_requests", 60),
     ("Tell recipients of data about erasures", "marketing.tasks.send_erasure_notices", 60),
     ("Refresh segments", "marketing.tasks.refresh_segments", 300),
     ("Train recommenders that are due", "recommender.tasks.train_due_strategies", 900),

@@ -10,8 +10,8 @@ from typing import Final
 
 from django.db.models import Count
 
-from marketing.choices import DeliveryStatus, SkipReason
-from marketing.models import Campaign, Delivery, FrequencyCap
+from marketing.choices import DeliveryStatus, Purpose, SkipReason
+from marketing.models import Campaign, Consent, Delivery, FrequencyCap
 from marketing.services.sending.audience import audience
 from marketing.services.sending.suppression import suppressed
 from marketing.services.sending.timing import Window
@@ -24,6 +24,9 @@ REACHED: Final = (
 )
 """What uses up a cap: the control's withheld message as a real one, so that later campaigns find the arms equal."""
 
+OWN_LIMIT: Final = timedelta(days=30)
+"""The time for which people choose in their preferences how many messages they want."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -35,7 +38,7 @@ class Checked:
 
 
 def recheck(*, campaign: Campaign, deliveries: Sequence[Delivery], at: datetime) -> Checked:
-    """Look at each message once more; four queries for any number of them, and one per frequency cap."""
+    """Look at each message once more; a handful of queries for any number of them, and one per frequency cap."""
     profile_ids = [row.profile_id for row in deliveries]
     may = set(
         audience(segment_id=None, purposes=campaign.consent_purposes)
@@ -76,4 +79,16 @@ def _capped(profile_ids: Sequence[int], *, at: datetime) -> set[int]:
         )
         counts = Counter(dict(lately.values_list("profile_id").annotate(n=Count("pk")).order_by()))
         found.update(profile_id for profile_id, n in counts.items() if n >= cap.messages)
-    return found
+    return found | _over_own_limit(profile_ids, at=at)
+
+
+def _over_own_limit(profile_ids: Sequence[int], *, at: datetime) -> set[int]:
+    """Those who said how many messages they want at most, and have had them."""
+    said = Consent.objects.filter(profile__in=profile_ids, purpose=Purpose.MARKETING_EMAIL).order_by("at", "pk")
+    newest = dict(said.values_list("profile_id", "evidence"))
+    limits = {pk: evidence["most_mails"] for pk, evidence in newest.items() if evidence.get("most_mails")}
+    if not limits:
+        return set()
+    lately = Delivery.objects.filter(profile__in=limits, status__in=REACHED, status_at__gt=at - OWN_LIMIT)
+    counts = dict(lately.values_list("profile_id").annotate(n=Count("pk")).order_by())
+    return {pk for pk, most in limits.items() if counts.get(pk, 0) >= most}

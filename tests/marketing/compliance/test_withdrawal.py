@@ -69,6 +69,7 @@ def totals(experiment: Experiment, *, day: int) -> dict[str, tuple[int, float, f
     """People, revenue and withdrawals by arm so far."""
     refresh_experiment(experiment_id=experiment.pk, at=STARTED + timedelta(days=day))
     report = get_report(experiment_key=experiment.key)
+    assert report is not None
     revenue, withdrawals = report.metrics
     return {
         one.arm: (one.exposed_n, one.total_so_far, other.total_so_far)
@@ -85,8 +86,9 @@ def test_compliance_26__withdrawn_after_exposure__stays_with_the_outcome_frozen(
     # Four of the treated and one of the control bought a second time after the withdrawal: that is not counted.
     expected = {"control": (20, 390, 1), "treatment": (20, 360, 4)}
     assert totals(experiment, day=10) == expected
-    withdrawals = get_report(experiment_key=experiment.key).metrics[1]
-    (comparison,) = withdrawals.comparisons
+    report = get_report(experiment_key=experiment.key)
+    assert report is not None
+    (comparison,) = report.metrics[1].comparisons
     assert comparison.arm == "treatment"
 
 
