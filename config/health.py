@@ -9,6 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from marketing.selectors.operations import clockwork
+from marketing.selectors.retention import overdue
 from marketing.services.drain import lag
 from recommender.selectors import model_alarms
 
@@ -21,15 +22,17 @@ def healthz(request: HttpRequest) -> JsonResponse:
         at = timezone.now()
         state = clockwork(at=at, drain_lag=lag(at=at))
         alarms = model_alarms()
+        kept_too_long = overdue(at=at)
     except DatabaseError:
         return JsonResponse({"status": "error", "database": False}, status=503)
     return JsonResponse(
         {
-            "status": "ok" if state.is_ticking and not alarms else "degraded",
+            "status": "ok" if state.is_ticking and not alarms and not kept_too_long else "degraded",
             "database": True,
             "last_beat_age": state.last_beat_age,
             "drain_lag": state.drain_lag,
             "stale_after": state.stale_after,
             "unreadable_models": [alarm.slug for alarm in alarms],
+            "kept_too_long": kept_too_long,
         }
     )

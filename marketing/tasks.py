@@ -11,7 +11,7 @@ from django.utils import timezone
 from marketing.errors import DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
-from marketing.services import answers, drain, notices, segments, timetable
+from marketing.services import answers, drain, notices, retention, segments, timetable
 from recommender.errors import RecommenderError
 
 log = logging.getLogger(__name__)
@@ -105,3 +105,11 @@ def send_preference_link(address: str) -> None:
     from marketing.services.preferences import send_link  # the recommender's readers: beat has no use for them
 
     send_link(address=address)
+
+
+@shared_task
+def apply_retention() -> None:
+    """Delete what is older than its limit; the command is `apply_retention`."""
+    for one in retention.apply_retention(at=timezone.now()):
+        if one.older_n:
+            log.warning("%d of %s are older than %d days and still there", one.older_n, one.data_class, one.days)

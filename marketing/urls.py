@@ -12,6 +12,7 @@ from marketing.views import (
     home,
     mail,
     person,
+    privacy,
     profiles,
     reviews,
     segments,
@@ -34,6 +35,7 @@ DATA = [
     path("segments/<slug:slug>/refresh/", segments.segment_refresh, name="segment-refresh"),
     path("segments/<slug:slug>/archive/", segments.segment_archive, name="segment-archive"),
     path("segments/<slug:slug>/why/<str:public_id>/", segments.segment_why, name="segment-why"),
+    path("privacy/", privacy.overview, name="privacy"),
     path("profiles/", profiles.profile_list, name="profile-list"),
     path("profiles/<str:public_id>/", profiles.profile_detail, name="profile-detail"),
 ]

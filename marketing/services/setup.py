@@ -13,6 +13,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from experiments.services.metrics import ensure_builtin_metrics
 from marketing.roles import ROLES
+from marketing.services.retention import ensure_rules
 from recommender.services.strategies import ensure_default_strategies
 
 FIRST_USER: Final = "admin"
@@ -27,6 +28,7 @@ SCHEDULE: Final = (
     ("Update the holdout ledger", "experiments.tasks.update_ledger", 86_400),
     ("Send messages that are due", "marketing.tasks.send_messages", 2),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),
+    ("Delete what is older than its limit", "marketing.tasks.apply_retention", 86_400),
     ("Answer people who asked for their data", "marketing.tasks.answer_data_requests", 60),
     ("Tell recipients of data about erasures", "marketing.tasks.send_erasure_notices", 60),
     ("Refresh segments", "marketing.tasks.refresh_segments", 300),
@@ -41,6 +43,7 @@ def prepare(*, at: datetime) -> None:
     _sync_roles()
     _sync_schedule()
     ensure_builtin_metrics()
+    ensure_rules()
     ensure_default_strategies(at=at)
 
 

@@ -30,6 +30,19 @@ def forget_many(*, user_ids: Sequence[str]) -> ForgetCounts:
     return ForgetCounts(slates=slates)
 
 
+def count_older(*, than: int) -> int:
+    """How many slates were shown before this moment (µs)."""
+    return Slate.objects.filter(at__lt=than).count()
+
+
+def forget_older(*, than: int) -> int:
+    """Deletes the slates that were shown before this moment (µs), some hundred to a statement; returns how many."""
+    older, deleted = Slate.objects.filter(at__lt=than).order_by("pk"), 0
+    while ids := list(older.values_list("pk", flat=True)[:BATCH]):
+        deleted += Slate.objects.filter(pk__in=ids).delete()[0]
+    return deleted
+
+
 def export(*, user_id: str) -> dict[str, Any]:
     """Everything stored about this person, in plain values, oldest first."""
     shown = Slate.objects.filter(user_id=user_id)
