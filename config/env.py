@@ -156,6 +156,17 @@ def redis(name: str) -> str:
     return url
 
 
+def mailbox(name: str) -> str:
+    """Return the place `name` of a mailbox to read: a folder, or an IMAP or POP3 address; empty where there is none."""
+    value = os.environ.get(name, "").strip()
+    scheme, _colon, rest = value.partition("://")
+    if rest and (scheme not in {"imap", "imaps", "pop3", "pop3s"} or "@" not in rest):
+        raise ImproperlyConfigured(
+            f"{name}={_without_password(value)!r} is no mailbox: imaps://user:password@host/INBOX, or a folder."
+        )
+    return value
+
+
 def email(name: str, *, default: str) -> dict[str, Any]:
     """Return Django's settings for the mail server `name`."""
     url = os.environ.get(name) or default

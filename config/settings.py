@@ -210,7 +210,8 @@ EMAIL_USE_TLS = EMAIL_CONFIG.get("EMAIL_USE_TLS", False)
 EMAIL_TIMEOUT = 20  # seconds
 # After so long a silence of a worker the messages that it held are looked at again.
 SENDING_LEASE_SECONDS = env.integer("HOLDOUT_LEASE_SECONDS", default=120, lower=1, upper=3_600)
-EMAIL_TIMEOUT = 20
+# Where bounces and complaints come back to: a folder, imaps://user:password@host/INBOX or pop3s://…
+BOUNCE_MAILBOX = env.mailbox("HOLDOUT_BOUNCE_MAILBOX")
 DEFAULT_FROM_EMAIL = os.environ.get("HOLDOUT_FROM_EMAIL", "holdout@localhost")
 # Links in mails and alerts; and private networks whose receivers of alerts may be called all the same.
 PUBLIC_URL = env.web_address("HOLDOUT_PUBLIC_URL", default=f"http://{HOST}:{PORT}")

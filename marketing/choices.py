@@ -187,7 +187,6 @@ class FeedbackKind(models.TextChoices):
     BLOCKED = "blocked", _("the message was refused")
     COMPLAINT = "complaint", _("called spam")
     LEFT = "left", _("unsubscribed at the provider")
-    DELIVERED = "delivered", _("delivered")
 
 
 class Outside(models.TextChoices):

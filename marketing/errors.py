@@ -26,6 +26,10 @@ class InvalidCampaign(MarketingError):
     """The draft cannot be stored; the message says what is wrong with it."""
 
 
+class CannotReadMailbox(MarketingError):
+    """The mailbox of bounces cannot be read; the message says which and why."""
+
+
 class CannotSwitchReview(MarketingError):
     """The review by a second person cannot be switched off; the message says what is missing."""
 

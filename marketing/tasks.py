@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from marketing.errors import DemoIsBusy
+from marketing.errors import CannotReadMailbox, DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
 from marketing.services import answers, drain, notices, retention, segments, timetable
@@ -113,3 +114,16 @@ def apply_retention() -> None:
     for one in retention.apply_retention(at=timezone.now()):
         if one.older_n:
             log.warning("%d of %s are older than %d days and still there", one.older_n, one.data_class, one.days)
+
+
+@shared_task
+def read_bounces() -> None:
+    """Read the mailbox of bounces, if there is one; the command is `read_bounces`."""
+    from marketing.services.sending import mailboxes  # the detectors of bounces: beat has no use for them
+
+    if not settings.BOUNCE_MAILBOX:
+        return
+    try:
+        mailboxes.read_bounces(place=settings.BOUNCE_MAILBOX, clock=timezone.now)
+    except CannotReadMailbox as error:
+        log.warning("the mailbox of bounces could not be read: %s", error)

@@ -22,6 +22,7 @@ from marketing.models import (
     Delivery,
     FrequencyCap,
     Link,
+    MailFeedback,
     Occurrence,
     OutsideCount,
     ReviewPolicy,
@@ -210,3 +211,21 @@ class SuppressionAdmin(_ModelAdmin):
 @admin.register(ChannelState)
 class ChannelStateAdmin(_WrittenByServices, _ModelAdmin):
     list_display = ("channel", "failures", "open_until", "last_error")
+
+
+@admin.register(MailFeedback)
+class MailFeedbackAdmin(_WrittenByServices, _ModelAdmin):
+    """What came back; found by the exact address."""
+
+    list_display = ("kind", "status", "campaign", "arm_key", "source", "at")
+    list_filter = ("kind", "source")
+    list_select_related = ("campaign",)
+    search_fields = ("=address_hash",)
+    search_help_text = _("The exact address")
+    ordering = ("-at", "-pk")
+    show_full_result_count = False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[MailFeedback], search_term: str
+    ) -> tuple[QuerySet[MailFeedback], bool]:
+        return super().get_search_results(request, queryset, address_hash(search_term) if search_term else "")

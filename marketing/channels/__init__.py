@@ -44,6 +44,10 @@ class Mail:
     message_id: str
     """With the angle brackets."""
     reply_to: str = ""
+    return_path: str = ""
+    """Where bounces go, the envelope's sender; empty: `sender`."""
+    key: str = ""
+    """What identifies the message to a provider that reports on it."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -63,10 +63,11 @@ def _message(mail: Mail) -> EmailMultiAlternatives:
     message = EmailMultiAlternatives(
         subject=mail.subject,
         body=mail.text,
-        from_email=mail.sender,
+        # Django takes the envelope's sender from here, and the line that people see from the header.
+        from_email=mail.return_path or mail.sender,
         to=[mail.recipient],
         reply_to=[mail.reply_to] if mail.reply_to else None,
-        headers={"Message-ID": mail.message_id, **mail.headers},
+        headers={"Message-ID": mail.message_id, "From": mail.sender, **mail.headers},
     )
     message.attach_alternative(mail.html, "text/html")
     return message

@@ -21,7 +21,7 @@ else:
 class SenderForm(_ModelForm):
     class Meta:
         model = Sender
-        fields = ("name", "email", "reply_to", "postal_address")
+        fields = ("name", "email", "reply_to", "return_path", "postal_address")
         widgets = {"postal_address": forms.Textarea(attrs={"rows": 3})}
 
     def clean_name(self) -> str:

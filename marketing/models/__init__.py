@@ -17,6 +17,7 @@ from marketing.models.event import (
     Source,
     WriteKey,
 )
+from marketing.models.feedback import MailFeedback
 from marketing.models.identity import Identity, Merge, ProfileAlias
 from marketing.models.message import Delivery, Link, OutsideCount
 from marketing.models.news import ItemLabel, ProfileNews, TraitRun
@@ -71,6 +72,7 @@ __all__ = [
     "Link",
     "Membership",
     "MembershipEvent",
+    "MailFeedback",
     "Merge",
     "Occurrence",
     "OutsideCount",

@@ -16,6 +16,9 @@ class Sender(models.Model):
     name = models.CharField(_("name"), max_length=100)
     email = models.EmailField(_("address"))
     reply_to = models.EmailField(_("replies go to"), blank=True)
+    return_path = models.EmailField(
+        _("bounces go to"), blank=True, help_text=_("The mailbox that `read_bounces` reads; empty: the address above.")
+    )
     postal_address = models.TextField(
         _("postal address"), max_length=300, help_text=_("The law asks for it in every message.")
     )

@@ -26,6 +26,7 @@ SCHEDULE: Final = (
     ("Send alerts and invitations", "experiments.tasks.send_alerts", 60),
     ("Send the weekly digest", "experiments.tasks.send_digests", 3_600),
     ("Update the holdout ledger", "experiments.tasks.update_ledger", 86_400),
+    ("Read bounces and complaints", "marketing.tasks.read_bounces", 60),
     ("Send messages that are due", "marketing.tasks.send_messages", 2),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),
     ("Delete what is older than its limit", "marketing.tasks.apply_retention", 86_400),

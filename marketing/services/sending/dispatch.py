@@ -20,17 +20,18 @@ from django.db import transaction
 from experiments.services.assignment import Assignment, assign_many
 from experiments.services.exposure import ExposureRow, record_many
 from marketing.channels import Channel, Fate, Mail, Outcome
+from marketing.channels.bounces import enhanced_status, kind_of
 from marketing.channels.email import EmailChannel
-from marketing.choices import CrashPolicy, DeliveryStatus, Sensitivity, SkipReason, SuppressionReason
+from marketing.choices import CrashPolicy, DeliveryStatus, FeedbackKind, Sensitivity, SkipReason
 from marketing.creatives.templates import BadTemplate
 from marketing.models import Campaign, Delivery, ProfileTrait
 from marketing.segmentation.clock import to_micros
 from marketing.selectors.campaigns import ArmConfig, arm_config, arms_of
 from marketing.services.experience import UNIT_TYPE
 from marketing.services.sending import audience, breaker, outbox
+from marketing.services.sending.feedback import Feedback, record_feedback
 from marketing.services.sending.recheck import recheck
 from marketing.services.sending.rendering import Letter, Recipient, render
-from marketing.services.sending.suppression import suppress
 from recommender.errors import RecommenderError
 from recommender.reports import Recommendation
 from recommender.services.serving import recommend_many
@@ -42,7 +43,7 @@ CHANNEL: Final = "email"
 THREADS: Final = 8
 """Messages in the air at once: as many are uncertain after a crash, and no more."""
 BATCH: Final = 200
-NO_SUCH_MAILBOX: Final = ("550", "551", "553")
+SMTP: Final = "smtp"
 Clock = Callable[[], datetime]
 
 
@@ -265,8 +266,12 @@ def _not_accepted(
         outbox.postpone(ids=ids, claim=claim, send_at=again, at=at, reason=reason)
         return True
     outbox.settle(ids=ids, claim=claim, status=DeliveryStatus.FAILED, at=at, reason=reason)
-    if outcome.code in NO_SUCH_MAILBOX:
-        suppress(address=one.mail.recipient, reason=SuppressionReason.BOUNCE, at=at)
+    # A doubt and a server that gave up are no word about the mailbox.
+    if outcome.fate in (Fate.REJECTED, Fate.TEMPORARY) and outcome.code:
+        status = enhanced_status(outcome.text)
+        kind = FeedbackKind(kind_of(status=status, code=int(outcome.code)))
+        feedback = Feedback(kind, one.delivery.pk, one.mail.recipient, status, SMTP)
+        record_feedback(feedback=feedback, at=at)
     return True
 
 

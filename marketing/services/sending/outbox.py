@@ -133,5 +133,11 @@ def resolve(*, campaign_id: int, ids: Sequence[int], was_sent: bool, at: datetim
     return rows.update(status=DeliveryStatus.PENDING, status_at=at, send_at=at)
 
 
+def confirm(*, delivery_id: int, at: datetime) -> bool:
+    """Settle an uncertain message that somebody was told about: it did leave."""
+    rows = Delivery.objects.filter(pk=delivery_id, status=DeliveryStatus.UNCERTAIN)
+    return bool(rows.update(status=DeliveryStatus.SENT, status_at=at))
+
+
 def _sending(ids: Collection[int], claim: str) -> QuerySet[Delivery, int]:
     return Delivery.objects.filter(pk__in=ids, claim=claim, status=DeliveryStatus.SENDING).values_list("pk", flat=True)

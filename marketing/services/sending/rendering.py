@@ -10,20 +10,18 @@ from typing import Any, Final
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import translation
-from django.utils.crypto import salted_hmac
 from django.utils.safestring import SafeString
 
 from marketing.channels import Mail
 from marketing.creatives import html, templates
 from marketing.models import Sender
 from marketing.selectors.campaigns import ArmConfig
-from marketing.services.sending.tokens import MailClick, click_url, unsubscribe_url
+from marketing.services.sending.tokens import MailClick, click_url, message_key, unsubscribe_url
 from recommender.reports import Recommendation
 
 PERSON: Final = ("first_name", "language", "country")
 KNOWN: Final = ("person", "items", "campaign.name", "sender.name")
 """What a template may name; `person.…` are the traits that are not protected."""
-ID_LENGTH: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,8 @@ def render(letter: Letter) -> Mail:
         html=as_html,
         message_id=message_id(letter.delivery_id, host),
         reply_to=letter.sender.reply_to,
+        return_path=letter.sender.return_path,
+        key=message_key(letter.delivery_id),
         headers={
             "List-Unsubscribe": f"<{leave}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
@@ -88,8 +88,7 @@ def render(letter: Letter) -> Mail:
 
 def message_id(delivery_id: int, host: str) -> str:
     """Return the Message-ID of a delivery: the same at each attempt, so that a second copy is known as one."""
-    digest = salted_hmac("marketing.mail.id", str(delivery_id), algorithm="sha256").hexdigest()[:ID_LENGTH]
-    return f"<{delivery_id}.{digest}@{host}>"
+    return f"<{message_key(delivery_id)}@{host}>"
 
 
 def unknown_names(*, subject: str, headline: str, body: str) -> Sequence[str]:

@@ -30,8 +30,13 @@ TOO_SOON: Final = timedelta(seconds=2)
 def unsubscribe(*, delivery_id: int, at: datetime) -> None:
     """Withdraw the consent to marketing e-mail, once; nobody is told whether the delivery or the person exists."""
     delivery = Delivery.objects.select_related("campaign").filter(pk=delivery_id).first()
-    if delivery is None:
-        return
+    if delivery is not None:
+        withdraw(delivery=delivery, at=at)
+
+
+@transaction.atomic
+def withdraw(*, delivery: Delivery, at: datetime) -> None:
+    """Withdraw the consent to marketing e-mail of a message's recipient; nothing where there is none any more."""
     # The row is locked, so that two posts at once write one withdrawal.
     profile = Profile.objects.select_for_update().get(pk=delivery.profile_id)
     profile_id = profile.merged_into_id or profile.pk
@@ -52,7 +57,7 @@ def unsubscribe(*, delivery_id: int, at: datetime) -> None:
     store_event(
         UNSUBSCRIBED,
         profile_id=profile_id,
-        properties=_where(delivery),
+        properties=where(delivery),
         at=at,
         message_id=f"unsubscribe-{delivery.pk}",
     )
@@ -79,7 +84,7 @@ def record_mail_click(*, click: MailClick, suspicion: str, at: datetime) -> bool
     if not suspicion and at - delivery.status_at < TOO_SOON:
         suspicion = "too_soon"
     properties: dict[str, Any] = {
-        **_where(delivery),
+        **where(delivery),
         "recommendation_id": click.recommendation_id,
         "position": click.position,
         "product_id": click.item,
@@ -94,7 +99,8 @@ def record_mail_click(*, click: MailClick, suspicion: str, at: datetime) -> bool
     return True
 
 
-def _where(delivery: Delivery) -> dict[str, str]:
+def where(delivery: Delivery) -> dict[str, str]:
+    """Return which message of which experiment it was, as properties of an event."""
     return {
         "campaign": delivery.campaign.slug,
         "arm": delivery.arm_key,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 CLICK_SALT: Final = "marketing.mail.click"
 UNSUBSCRIBE_SALT: Final = "marketing.mail.unsubscribe"
+MESSAGE_KEY: Final = re.compile(r"(\d{1,18})\.([0-9a-f]{24})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,20 @@ def unsubscribe_url(delivery_id: int) -> str:
 def read_unsubscribe(token: str) -> int:
     """Return the delivery; `signing.BadSignature` for anything that we did not sign."""
     return int(signing.loads(token, salt=UNSUBSCRIBE_SALT))
+
+
+def message_key(delivery_id: int) -> str:
+    """Return what identifies a message outside: its number and a keyed digest of it, so that nobody can make one up."""
+    digest = salted_hmac("marketing.mail.id", str(delivery_id), algorithm="sha256").hexdigest()
+    return f"{delivery_id}.{digest[:24]}"
+
+
+def read_message_key(text: str) -> int | None:
+    """Return the delivery that a key or a Message-ID belongs to, None for anything that we did not make."""
+    found = MESSAGE_KEY.match(text.strip().removeprefix("<"))
+    if found is None or not constant_time_compare(found[0], message_key(int(found[1]))):
+        return None
+    return int(found[1])
 
 
 def _absolute(path: str) -> str:

@@ -17,6 +17,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.taken: list[EmailMessage] = []
+        self.envelopes: list[str] = []
         self.refusals: dict[str, str] = {}
         self.hangs_up = False
         """Close the connection in the middle of a message, so that nobody can say whether it was taken."""
@@ -36,6 +37,7 @@ class Mailbox:
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.taken.append(message)
+        self.envelopes.append(envelope.mail_from)
         return "250 OK"
 
     def by_recipient(self) -> dict[str, EmailMessage]:
