@@ -120,7 +120,7 @@ class PhaseInline(ReadOnlyInline):
 class ExperimentMetricInline(ReadOnlyInline):
     model = ExperimentMetric
     ordering = ("pk",)
-    fields = ("metric", "role", "margin", "window_hours")
+    fields = ("metric", "role", "margin", "ceiling", "window_hours")
 
 
 class DecisionInline(ReadOnlyInline):

@@ -79,6 +79,10 @@ class Guardrail:
     status: Literal["held", "harmed", "open"]
     margin: float | None
     message: Message
+    # Where the control cannot have it: the treated arm's own rate, its bounds and what it may reach.
+    ceiling: float | None = None
+    rate: float | None = None
+    rate_ci: Bounds | None = None
 
 
 @dataclass(frozen=True, slots=True)

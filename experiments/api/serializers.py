@@ -50,6 +50,13 @@ class MetricUseIn(Strict):
         min_value=0.0, max_value=1.0, allow_null=True, default=None, help_text="Guardrails: the harm still acceptable."
     )
     window_hours = serializers.IntegerField(min_value=1, max_value=87_600, allow_null=True, default=None)
+    ceiling = serializers.FloatField(
+        min_value=0.0,
+        max_value=1.0,
+        allow_null=True,
+        default=None,
+        help_text="Guardrails that the control cannot have: the highest rate still acceptable.",
+    )
 
 
 class RampStepIn(Strict):

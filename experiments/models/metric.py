@@ -113,6 +113,12 @@ class ExperimentMetric(models.Model):
         validators=[MinValueValidator(0.0)],
         help_text=_("Guardrails: the largest relative harm that is still acceptable, for example 0.02."),
     )
+    ceiling = models.FloatField(
+        _("ceiling"),
+        null=True,
+        blank=True,
+        help_text=_("Guardrails that the control cannot have: the highest rate of a treated arm that is acceptable."),
+    )
     window_hours = models.PositiveIntegerField(
         _("window in hours"), null=True, blank=True, help_text=_("Empty: the metric's own window.")
     )
@@ -128,6 +134,11 @@ class ExperimentMetric(models.Model):
             models.CheckConstraint(
                 condition=models.Q(margin__isnull=True) | models.Q(role="guardrail", margin__gte=0),
                 name="experiment_metric_margin_of_guardrail",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ceiling__isnull=True)
+                | models.Q(role="guardrail", margin__isnull=True, ceiling__gt=0, ceiling__lt=1),
+                name="experiment_metric_ceiling_of_guardrail",
             ),
         ]
 

@@ -48,7 +48,7 @@ def _retention(day: int, name: str, description: str) -> MetricDraft:
     )
 
 
-def _share(key: str, name: str, description: str, event_type: str, *, tags: tuple[str, ...]) -> MetricDraft:
+def _share(key: str, name: str, description: str, *event_types: str, tags: tuple[str, ...]) -> MetricDraft:
     """The share of people to whom something unwanted happened within a week."""
     return MetricDraft(
         key=key,
@@ -57,7 +57,7 @@ def _share(key: str, name: str, description: str, event_type: str, *, tags: tupl
         kind=Metric.Kind.PROPORTION,
         unit=Metric.Unit.SHARE,
         direction=Metric.Direction.DOWN,
-        definition=MetricDefinition(event_types=(event_type,), aggregation="exists", window_hours=WEEK_HOURS),
+        definition=MetricDefinition(event_types=event_types, aggregation="exists", window_hours=WEEK_HOURS),
         tags=tags,
     )
 
@@ -164,6 +164,7 @@ BUILTIN = (
         gettext_noop("Unsubscribe rate"),
         gettext_noop("Share of exposed people who unsubscribed within seven days."),
         "Email Unsubscribed",
+        "Unsubscribed",
         tags=("complaints",),
     ),
     _share(
@@ -171,6 +172,7 @@ BUILTIN = (
         gettext_noop("Complaint rate"),
         gettext_noop("Share of exposed people who marked a message as spam within seven days."),
         "Email Marked As Spam",
+        "Email Marked as Spam",
         tags=("complaints",),
     ),
     _share(

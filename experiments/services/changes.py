@@ -47,7 +47,9 @@ def snapshot_of(experiment: Experiment) -> dict[str, Any]:
         "requires": list(experiment.prerequisites.order_by("pk").values("required__key", "arm_key")),
         "phases": [_phase(phase) for phase in experiment.phases.order_by("number")],
         "metrics": list(
-            experiment.metrics.order_by("pk").values("metric__key", "metric__version", "role", "margin", "window_hours")
+            experiment.metrics.order_by("pk").values(
+                "metric__key", "metric__version", "role", "margin", "ceiling", "window_hours"
+            )
         ),
         "decisions": [
             {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}

@@ -51,6 +51,8 @@ class MetricSpec:
     role: str
     margin: float | None = None
     window_hours: int | None = None
+    ceiling: float | None = None
+    """Of a guardrail that the control cannot have: the highest acceptable rate of a treated arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def design_of(*, experiment_key: str) -> Design:
         key=experiment.key,
         name=experiment.name,
         arms=tuple(ArmSpec(row.arm.key, row.arm.name, row.weight, row.arm.is_control, row.arm.payload) for row in rows),
-        metrics=tuple(MetricSpec(use.metric.key, use.role, use.margin, use.window_hours) for use in uses),
+        metrics=tuple(MetricSpec(use.metric.key, use.role, use.margin, use.window_hours, use.ceiling) for use in uses),
         hypothesis=experiment.hypothesis,
         unit_type=experiment.unit_type,
         layer_key="" if experiment.layer is None else experiment.layer.key,
@@ -261,6 +263,7 @@ def _add_parts(experiment: Experiment, design: Design) -> None:
             metric=metrics[spec.key],
             role=spec.role,
             margin=spec.margin,
+            ceiling=spec.ceiling,
             window_hours=spec.window_hours,
         )
         for spec in design.metrics
@@ -338,6 +341,11 @@ def _reaches(key: str, keys: set[str]) -> bool:
     return key in seen
 
 
+def _may_have_ceiling(metric: MetricSpec) -> bool:
+    is_bare_guardrail = metric.role == ExperimentMetric.Role.GUARDRAIL and metric.margin is None
+    return is_bare_guardrail and metric.ceiling is not None and 0 < metric.ceiling < 1
+
+
 def _flaws_of_metrics(design: Design) -> Iterator[Reason]:
     keys = [metric.key for metric in design.metrics]
     known = set(Metric.objects.filter(is_current=True, key__in=keys).values_list("key", flat=True))
@@ -353,3 +361,7 @@ def _flaws_of_metrics(design: Design) -> Iterator[Reason]:
             yield Reason("role", _("“%(role)s” is not a role of a metric.") % {"role": metric.role})
         if metric.margin is not None and (metric.margin < 0 or metric.role != ExperimentMetric.Role.GUARDRAIL):
             yield Reason("margin", _("Only a guardrail has a margin, and it is not negative."))
+        if metric.ceiling is not None and not _may_have_ceiling(metric):
+            yield Reason(
+                "ceiling", _("Only a guardrail without a margin has a ceiling, and it lies between 0 and 100 %.")
+            )

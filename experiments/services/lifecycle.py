@@ -218,6 +218,7 @@ def _frozen_plan(experiment: Experiment) -> dict[str, Any]:
                 "version": use.metric.version,
                 "role": use.role,
                 "margin": use.margin,
+                "ceiling": use.ceiling,
                 "window_hours": use.window_hours,
             }
             for use in metrics
@@ -276,7 +277,7 @@ def _check_weights(experiment: Experiment) -> Iterator[Reason]:
 
 
 def _has_no_control(experiment: Experiment) -> bool:
-    """Whether the plan gives a reason for comparing nothing: then nobody need be in the control, and no size is planned."""
+    """Whether the plan says why nothing is compared: then the control may be empty, and no size is planned."""
     return bool(experiment.plan.get("no_control_reason"))
 
 

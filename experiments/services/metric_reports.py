@@ -131,7 +131,12 @@ def _comparison(
         adjusted=adjusted,
         always_valid=always,
         guardrail=judge_guardrail(
-            use=use, arm=run.arms[arm].name, estimate=deciding, always_valid=always, frame=run.frame
+            use=use,
+            arm=run.arms[arm].name,
+            estimate=deciding,
+            always_valid=always,
+            frame=run.frame,
+            counts=(int(mature.nonzero[:, arm].sum()), n_arm),
         ),
         incremental=gain,
         incremental_ci=gain_ci,

@@ -22,6 +22,7 @@ from experiments.reports import (
 from experiments.services.analysis_plan import DecidingScale, Rules
 from experiments.stats import decision
 from experiments.stats.findings import Finding, FindingCode
+from experiments.stats.guardrail import ceiling_test, sequential_ceiling_test
 
 Status = Literal["held", "harmed", "open"]
 RULEBOOKS: Final[dict[Rules, decision.Rulebook]] = {
@@ -70,11 +71,23 @@ class Progress:
 
 
 def judge_guardrail(
-    *, use: ExperimentMetric, arm: str, estimate: Estimate, always_valid: AlwaysValid, frame: Frame
+    *,
+    use: ExperimentMetric,
+    arm: str,
+    estimate: Estimate,
+    always_valid: AlwaysValid,
+    frame: Frame,
+    counts: tuple[int, int] = (0, 0),
 ) -> Guardrail | None:
-    """Non-inferiority against the margin: *not significant* is not *safe*. None for other roles."""
+    """Non-inferiority against the margin: *not significant* is not *safe*. None for other roles.
+
+    With a ceiling the treated arm's own rate is judged: `counts` are its people whose window has closed, those with
+    the event first.
+    """
     if use.role != ExperimentMetric.Role.GUARDRAIL:
         return None
+    if use.ceiling is not None:
+        return _judge_ceiling(use=use, arm=arm, ceiling=use.ceiling, frame=frame, counts=counts)
     evidence = _evidence(
         name=use.metric.name,
         role=use.role,
@@ -97,6 +110,48 @@ def judge_guardrail(
     levels: dict[str, Level] = {"held": "good", "harmed": "bad", "open": "info"}
     return Guardrail(
         status=status, margin=use.margin, message=Message(f"guardrail_{status}", parameters, level=levels[status])
+    )
+
+
+def _judge_ceiling(
+    *, use: ExperimentMetric, arm: str, ceiling: float, frame: Frame, counts: tuple[int, int]
+) -> Guardrail:
+    events, units = counts
+    test = ceiling_test if frame.is_single_look else sequential_ceiling_test
+    found = test(events, units, ceiling=ceiling, alpha=frame.alpha)
+    rate_ci = Bounds(float(found.interval.lower), float(found.interval.upper), found.interval.level) if units else None
+    signal = decision.signal_of(_ceiling_evidence(use.metric.name, ceiling=ceiling, rate_ci=rate_ci, frame=frame))
+    status: Status = _STATUS.get(signal, "open")
+    parameters = {
+        "arm": arm,
+        "metric": use.metric.name,
+        "ceiling": ceiling,
+        "rate": events / units if units else None,
+        "rate_from": rate_ci.lower if rate_ci is not None else None,
+        "rate_to": rate_ci.upper if rate_ci is not None else None,
+    }
+    levels: dict[str, Level] = {"held": "good", "harmed": "bad", "open": "info"}
+    code = f"ceiling_{status}" if units else "ceiling_empty"
+    return Guardrail(
+        status=status,
+        margin=None,
+        message=Message(code, parameters, level=levels[status]),
+        ceiling=ceiling,
+        rate=events / units if units else None,
+        rate_ci=rate_ci,
+    )
+
+
+def _ceiling_evidence(name: str, *, ceiling: float, rate_ci: Bounds | None, frame: Frame) -> decision.Evidence:
+    return decision.Evidence(
+        metric=name,
+        role=decision.Role.GUARDRAIL,
+        lower=rate_ci.lower if rate_ci is not None else None,
+        upper=rate_ci.upper if rate_ci is not None else None,
+        alpha=frame.alpha,
+        ceiling=ceiling,
+        is_always_valid=not frame.is_single_look,
+        undefined_reason=None if rate_ci is not None else "no_window_closed",
     )
 
 
@@ -196,11 +251,14 @@ def _p_value(comparison: ComparisonReport, frame: Frame) -> float | None:
 def _comparison_evidence(
     metric: MetricReport, comparison: ComparisonReport, frame: Frame, *, p_value: float | None
 ) -> decision.Evidence:
+    guardrail = comparison.guardrail
+    if guardrail is not None and guardrail.ceiling is not None:
+        return _ceiling_evidence(metric.name, ceiling=guardrail.ceiling, rate_ci=guardrail.rate_ci, frame=frame)
     return _evidence(
         name=metric.name,
         role=metric.role,
         direction=metric.direction,
-        margin=comparison.guardrail.margin if comparison.guardrail else None,
+        margin=guardrail.margin if guardrail is not None else None,
         estimate=comparison.deciding,
         always_valid=comparison.always_valid,
         frame=frame,

@@ -80,6 +80,12 @@ WORDS: Final = {
     "guardrail_held": _("%(arm)s: “%(metric)s” is held, harm beyond %(margin)s is ruled out."),
     "guardrail_harmed": _("%(arm)s: “%(metric)s” is harmed (%(lower)s to %(upper)s)."),
     "guardrail_open": _("%(arm)s: harm to “%(metric)s” is neither shown nor ruled out (margin %(margin)s)."),
+    "ceiling_held": _("%(arm)s: “%(metric)s” is held: more than %(ceiling)s is ruled out (%(rate)s so far)."),
+    "ceiling_harmed": _("%(arm)s: “%(metric)s” is above the ceiling of %(ceiling)s: %(rate)s, and that is not chance."),
+    "ceiling_open": _(
+        "%(arm)s: “%(metric)s” is %(rate)s (%(rate_from)s to %(rate_to)s); whether it stays below %(ceiling)s is open."
+    ),
+    "ceiling_empty": _("%(arm)s: “%(metric)s” has a ceiling of %(ceiling)s; nobody's window has closed yet."),
     # Health
     "srm_fine": _("The arms hold the shares that were designed (%(p_value)s)."),
     "srm_mismatch": _(
@@ -105,6 +111,11 @@ WORDS: Final = {
 }
 
 
+def fine_percent(value: float | None) -> str:
+    """A share that may be far below 1 %: complaints are counted in hundredths of a percent."""
+    return percent(value, 2)
+
+
 @register.filter
 def words(message: Message | None) -> str:
     """The sentence of a message, in the reader's language."""
@@ -120,6 +131,10 @@ def _formatted(name: str, value: Any) -> str:
     formats: dict[str, Callable[[Any], str]] = {
         "p_value": _p_text,
         "share": percent,
+        "rate": fine_percent,
+        "rate_from": fine_percent,
+        "rate_to": fine_percent,
+        "ceiling": fine_percent,
         "lift": signed_percent,
         "lower": _bound,
         "upper": _bound,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.conf import settings
+from django.utils.dates import WEEKDAYS
 from django.utils.formats import localize
 from django.utils.functional import Promise
 from django.utils.timezone import localtime
@@ -14,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from experiments.selectors import list_metrics
-from marketing.choices import CampaignKind, CampaignStatus, CrashPolicy, Purpose
+from marketing.choices import Cadence, CampaignKind, CampaignStatus, CrashPolicy, Purpose
 from marketing.models import Segment, Sender
 from recommender.selectors import list_strategy_choices
 
@@ -81,7 +83,9 @@ def _arm_differences(
 
 
 def _names(*snapshots: Mapping[str, Any]) -> _Names:
-    segments = {snapshot["segment_id"] for snapshot in snapshots if snapshot.get("segment_id")}
+    segments = {
+        snapshot[key] for snapshot in snapshots for key in ("segment_id", "trigger_segment_id") if snapshot.get(key)
+    }
     senders = {snapshot["sender_id"] for snapshot in snapshots if snapshot.get("sender_id")}
     return _Names(
         segments=dict(Segment.objects.filter(pk__in=segments).values_list("pk", "name")) if segments else {},
@@ -123,6 +127,24 @@ def _hour(value: Any, names: _Names) -> str:
     return f"{value:02d}:00"
 
 
+def _text_or_nothing(value: Any, names: _Names) -> str:
+    return str(value) if value else ""
+
+
+def _weekdays(value: Any, names: _Names) -> str:
+    return ", ".join(str(WEEKDAYS[day]) for day in value)
+
+
+def _money(value: Any, names: _Names) -> str:
+    return f"{value / MICRO:.2f} {settings.REPORTING_CURRENCY}" if value else ""
+
+
+def _translations(value: Any, names: _Names) -> str:
+    return "; ".join(
+        " · ".join(text for text in (words["language"], *(words[key] for key in TRANSLATED)) if text) for words in value
+    )
+
+
 def _choice(choices: Sequence[tuple[str, Any]]) -> Words:
     labels = dict(choices)
     return lambda value, names: str(labels.get(value, value))
@@ -133,6 +155,8 @@ def _choice_list(choices: Sequence[tuple[str, Any]]) -> Words:
     return lambda value, names: ", ".join(str(labels.get(one, one)) for one in value)
 
 
+MICRO: Final = 1_000_000
+TRANSLATED: Final = ("subject", "headline", "body", "button_text")
 SAID_WHEN_EMPTY: Final = ("segment_id",)
 FIELDS: Final[tuple[tuple[str, str | Promise, Words], ...]] = (
     ("status", gettext_lazy("State"), _choice(CampaignStatus.choices)),
@@ -152,7 +176,21 @@ FIELDS: Final[tuple[tuple[str, str | Promise, Words], ...]] = (
     ("window_from", gettext_lazy("Send from"), _hour),
     ("window_until", gettext_lazy("Send until"), _hour),
     ("per_minute", gettext_lazy("Messages per minute"), _text),
+    ("weekdays", gettext_lazy("Send on"), _weekdays),
+    ("expires_hours", gettext_lazy("Too late after (hours)"), _text),
+    ("cadence", gettext_lazy("Sent"), _choice(Cadence.choices)),
+    ("every_days", gettext_lazy("Every so many days"), _text),
+    ("trigger_event", gettext_lazy("After this event"), _text),
+    ("trigger_segment_id", gettext_lazy("On entering this segment"), _segment),
+    ("delay_minutes", gettext_lazy("Minutes later"), _text_or_nothing),
+    ("cancel_event", gettext_lazy("Unless this happened since"), _text),
+    ("again_days", gettext_lazy("Again after (days)"), _text),
     ("crash_policy", gettext_lazy("If a worker dies"), _choice(CrashPolicy.choices)),
+    ("fixed_cost", gettext_lazy("Fixed cost"), _money),
+    ("message_cost", gettext_lazy("Cost per message"), _money),
+    ("margin", gettext_lazy("Margin"), _percent),
+    ("unsubscribe_ceiling", gettext_lazy("Most unsubscribes"), _percent),
+    ("complaint_ceiling", gettext_lazy("Most complaints"), _percent),
 )
 ARM_FIELDS: Final[tuple[tuple[str, str | Promise, Words], ...]] = (
     ("name", gettext_lazy("name"), _text),
@@ -169,4 +207,5 @@ ARM_FIELDS: Final[tuple[tuple[str, str | Promise, Words], ...]] = (
         lambda value, names: names.strategies.get(value, str(value)),
     ),
     ("item_count", gettext_lazy("number of items"), _text),
+    ("translations", gettext_lazy("other languages"), _translations),
 )

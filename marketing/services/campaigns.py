@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from marketing.choices import CampaignKind, CampaignStatus, CrashPolicy
+from marketing.choices import Cadence, CampaignKind, CampaignStatus, CrashPolicy
 from marketing.creatives.html import clean
 from marketing.errors import CannotTransition, InvalidCampaign
 from marketing.models import Campaign, CampaignArm, ChangeLog, Creative, Link
@@ -20,6 +20,20 @@ from marketing.selectors.campaigns import arms_of
 DEFAULT_PURPOSES: Final = ("analytics", "personalization")
 MOST_ARMS: Final = 8
 """More arms than this split the traffic into samples that answer nothing."""
+
+
+EVERY_DAY: Final = (0, 1, 2, 3, 4, 5, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What an arm says in another language; an empty text falls back to the arm's own."""
+
+    language: str
+    subject: str = ""
+    headline: str = ""
+    body: str = ""
+    button_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,7 @@ class ArmDraft:
     strategy: str = ""
     item_count: int = 4
     is_control: bool = False
+    translations: tuple[Words, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,33 @@ class CampaignDraft:
     window_from: int = 8
     window_until: int = 20
     per_minute: int | None = None
+    weekdays: tuple[int, ...] = EVERY_DAY
+    """0 is Monday."""
+    expires_hours: int | None = None
+    cadence: str = Cadence.ONCE.value
+    every_days: int | None = None
+    trigger_event: str = ""
+    trigger_segment_id: int | None = None
+    delay_minutes: int = 0
+    cancel_event: str = ""
+    again_days: int | None = None
+    fixed_cost: int = 0
+    """In millionths of the reporting currency, as `message_cost`."""
+    message_cost: int = 0
+    margin: float | None = None
+    unsubscribe_ceiling: float | None = None
+    complaint_ceiling: float | None = None
+
+
+PLAIN: Final = (
+    "name", "segment_id", "goal_metric", "no_control_reason", "baseline", "mde", "people_per_day", "starts_at",
+    "ends_at", "kind", "sender_id", "crash_policy", "window_from", "window_until", "per_minute", "expires_hours",
+    "cadence", "every_days", "trigger_event", "trigger_segment_id", "delay_minutes", "cancel_event", "again_days",
+    "fixed_cost", "message_cost", "margin", "unsubscribe_ceiling", "complaint_ceiling",
+)  # fmt: skip
+"""What a draft and its row hold under the same name and in the same form."""
+LISTS: Final = ("guardrail_metrics", "consent_purposes", "weekdays")
+"""Tuples in a draft, JSON lists in its row."""
 
 
 @transaction.atomic
@@ -98,26 +140,12 @@ def revise_campaign(*, campaign_id: int, draft: CampaignDraft, at: datetime, act
 
 def draft_of(*, campaign: Campaign) -> CampaignDraft:
     """Return a stored campaign as a draft (for the checklist, the form and a copy)."""
+    stored: dict[str, Any] = {name: getattr(campaign, name) for name in PLAIN}
+    stored |= {name: tuple(getattr(campaign, name)) for name in LISTS}
     return CampaignDraft(
         slug=campaign.slug,
-        name=campaign.name,
-        goal_metric=campaign.goal_metric,
-        segment_id=campaign.segment_id,
-        guardrail_metrics=tuple(campaign.guardrail_metrics),
-        consent_purposes=tuple(campaign.consent_purposes),
-        no_control_reason=campaign.no_control_reason,
-        baseline=campaign.baseline,
-        mde=campaign.mde,
-        people_per_day=campaign.people_per_day,
-        starts_at=campaign.starts_at,
-        ends_at=campaign.ends_at,
         is_demo=campaign.is_demo,
-        kind=campaign.kind,
-        sender_id=campaign.sender_id,
-        crash_policy=campaign.crash_policy,
-        window_from=campaign.window_from,
-        window_until=campaign.window_until,
-        per_minute=campaign.per_minute,
+        **stored,
         arms=tuple(
             ArmDraft(
                 key=arm.key,
@@ -132,6 +160,7 @@ def draft_of(*, campaign: Campaign) -> CampaignDraft:
                 strategy=arm.strategy,
                 item_count=arm.item_count,
                 is_control=arm.is_control,
+                translations=tuple(Words(**words) for words in arm.creative.translations),
             )
             for arm in arms_of(campaign=campaign)
         ),
@@ -168,25 +197,8 @@ def snapshot_of(*, campaign: Campaign) -> dict[str, Any]:
 
 
 def _columns(draft: CampaignDraft) -> dict[str, Any]:
-    return {
-        "name": draft.name,
-        "segment_id": draft.segment_id,
-        "goal_metric": draft.goal_metric,
-        "guardrail_metrics": list(draft.guardrail_metrics),
-        "consent_purposes": list(draft.consent_purposes),
-        "no_control_reason": draft.no_control_reason,
-        "baseline": draft.baseline,
-        "mde": draft.mde,
-        "people_per_day": draft.people_per_day,
-        "starts_at": draft.starts_at,
-        "ends_at": draft.ends_at,
-        "kind": draft.kind,
-        "sender_id": draft.sender_id,
-        "crash_policy": draft.crash_policy,
-        "window_from": draft.window_from,
-        "window_until": draft.window_until,
-        "per_minute": draft.per_minute,
-    }
+    plain = {name: getattr(draft, name) for name in PLAIN}
+    return plain | {name: list(getattr(draft, name)) for name in LISTS}
 
 
 def _refuse_nonsense(draft: CampaignDraft) -> None:
@@ -198,15 +210,25 @@ def _refuse_nonsense(draft: CampaignDraft) -> None:
         raise InvalidCampaign("A campaign has at most one control.")
     if len(draft.arms) > MOST_ARMS:
         raise InvalidCampaign(f"A campaign has at most {MOST_ARMS} arms.")
-    if not 0 <= draft.window_from < draft.window_until <= 24:
-        raise InvalidCampaign(
-            f"Hours from {draft.window_from} to {draft.window_until}: the end must be later, 24 at most."
-        )
+    _refuse_nonsense_times(draft)
     for arm in draft.arms:
         if arm.link and not is_safe_target(arm.link):
             raise InvalidCampaign(f"The button of {arm.name!r} leads to {arm.link!r}; it must be a web address.")
         if not 0 <= arm.percent <= 100:
             raise InvalidCampaign(f"The share of {arm.name!r} is not between 0 and 100 %.")
+
+
+def _refuse_nonsense_times(draft: CampaignDraft) -> None:
+    if not 0 <= draft.window_from < draft.window_until <= 24:
+        raise InvalidCampaign(
+            f"Hours from {draft.window_from} to {draft.window_until}: the end must be later, 24 at most."
+        )
+    if not draft.weekdays or not set(draft.weekdays) <= set(EVERY_DAY):
+        raise InvalidCampaign(f"Weekdays {draft.weekdays}: choose at least one, from 0 (Monday) to 6.")
+    if draft.cadence == Cadence.RECURRING and not draft.every_days:
+        raise InvalidCampaign("A campaign that is sent again and again needs the number of days between.")
+    if draft.cadence == Cadence.TRIGGERED and bool(draft.trigger_event) == (draft.trigger_segment_id is not None):
+        raise InvalidCampaign("A triggered campaign starts with an event or with a segment, one of them.")
 
 
 def _store_arms(campaign: Campaign, arms: Sequence[ArmDraft], *, at: datetime, actor: User | None) -> None:
@@ -229,13 +251,16 @@ def _store_arms(campaign: Campaign, arms: Sequence[ArmDraft], *, at: datetime, a
 def _creative(campaign: Campaign, arm: ArmDraft, *, at: datetime, actor: User | None) -> Creative:
     """Return the newest version if it says the same, otherwise store the next one."""
     key = f"{campaign.slug}/{arm.key}"
-    body = clean(arm.body) if campaign.kind == CampaignKind.EMAIL else arm.body
+    is_html = campaign.kind == CampaignKind.EMAIL
+    body = clean(arm.body) if is_html else arm.body
+    others = [asdict(words) | {"body": clean(words.body) if is_html else words.body} for words in arm.translations]
     words = {
         "subject": arm.subject,
         "headline": arm.headline,
         "body": body,
         "button_text": arm.button_text,
         "image": arm.image,
+        "translations": others,
     }
     newest = Creative.objects.filter(key=key).order_by("-version").first()
     if newest is not None and all(getattr(newest, name) == value for name, value in words.items()):

@@ -27,7 +27,12 @@ def experiment_of(
     size = sample_size(draft=draft)
     # No margin: a guardrail stops a launch when harm is shown. Excluding a small harm to a rare event would take more
     # people than the goal itself, and every campaign would stay undecided.
-    guardrails = [design.MetricSpec(key=metric, role="guardrail") for metric in draft.guardrail_metrics]
+    ceilings = {"unsubscribe_rate": draft.unsubscribe_ceiling, "complaint_rate": draft.complaint_ceiling}
+    ceilings = {key: ceiling for key, ceiling in ceilings.items() if ceiling is not None}
+    guardrails = [
+        design.MetricSpec(key=metric, role="guardrail", ceiling=ceilings.get(metric))
+        for metric in dict.fromkeys((*draft.guardrail_metrics, *ceilings))
+    ]
     watched = [
         design.MetricSpec(key=metric, role="secondary")
         for metric in ("conversion", "revenue", "click_rate")

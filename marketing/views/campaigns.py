@@ -16,14 +16,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from experiments.selectors import get_results
 from marketing.choices import CampaignKind, CampaignStatus
 from marketing.errors import CannotTransition, InvalidCampaign, UnknownCampaign
-from marketing.forms.campaigns import (
-    BaseArms,
-    CampaignForm,
-    arm_rows,
-    draft_from,
-    first_arms,
-    initial_of,
-)
+from marketing.forms.arms import BaseArms, arm_rows, first_arms
+from marketing.forms.campaigns import CampaignForm, draft_from, initial_of
 from marketing.models import Campaign
 from marketing.selectors.campaigns import (
     activity,

@@ -219,3 +219,42 @@ def test_holm__by_hand__steps_down() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.02, None]) == [0.04, None]
     assert holm([]) == []
+
+
+def test_judge_guardrail__ceiling__judges_the_treated_arms_own_rate() -> None:
+    use = ExperimentMetric(
+        metric=Metric(key="unsubscribe_rate", name="Unsubscribe rate", direction="down"),
+        role="guardrail",
+        ceiling=0.005,
+    )
+    found = {}
+    for counts in ((0, 0), (3, 400), (60, 4_000), (2, 4_000)):
+        judged = judge_guardrail(
+            use=use,
+            arm="Letter",
+            estimate=make_estimate(),
+            always_valid=make_always_valid(),
+            frame=FRAME,
+            counts=counts,
+        )
+        assert judged is not None
+        found[counts] = (judged.status, judged.message.code, judged.rate)
+    assert found == {
+        (0, 0): ("open", "ceiling_empty", None),
+        (3, 400): ("open", "ceiling_open", 0.0075),
+        (60, 4_000): ("harmed", "ceiling_harmed", 0.015),
+        (2, 4_000): ("held", "ceiling_held", 0.0005),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rate_ci", "outcome"),
+    [(Bounds(0.01, 0.02, 0.95), "stop"), (Bounds(0.0, 0.004, 0.95), "ship"), (Bounds(0.0, 0.02, 0.95), "continue")],
+)
+def test_judge__ceiling__harm_stops_and_what_is_open_keeps_from_shipping(
+    experiment: Experiment, rate_ci: Bounds, outcome: str
+) -> None:
+    ceiling = Guardrail("open", None, Message("ceiling_open"), ceiling=0.005, rate=0.004, rate_ci=rate_ci)
+    comparison = make_comparison(always_valid=make_always_valid(lift_ci=None), guardrail=ceiling)
+    unsubscribes = make_metric(key="unsubscribe_rate", role="guardrail", direction="down", comparisons=(comparison,))
+    assert verdict(experiment, primary(0.02, 0.3), unsubscribes).outcome == outcome
