@@ -12,7 +12,7 @@ from django.utils import timezone
 from marketing.errors import CannotReadMailbox, DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
-from marketing.services import answers, drain, notices, retention, segments, timetable
+from marketing.services import answers, drain, membership, notices, retention, timetable
 from recommender.errors import RecommenderError
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,14 @@ def drain_spool() -> None:
 
 @shared_task
 def refresh_segments() -> None:
-    """Refresh every segment, one after those that it depends on; the command is `refresh_segments`."""
+    """Refresh every segment for the people who can have changed sides; the command is `refresh_segments`."""
+    for failed in membership.refresh_changes(at=timezone.now()).failed:
+        log.error("segment %s could not be refreshed", failed.segment_id, exc_info=failed.error)
+
+
+@shared_task
+def recount_segments() -> None:
+    """Refresh every segment for everybody, one after those that it depends on: `refresh_segments --full`."""
     for segment_id in refresh_order():
         refresh_segment(segment_id)
 
@@ -55,10 +62,10 @@ def refresh_segments() -> None:
 def refresh_segment(segment_id: int) -> None:
     """Refresh one segment; a failure is remembered on it, and the members of the last good refresh stay."""
     try:
-        segments.refresh_segment(segment_id=segment_id, at=timezone.now())
+        membership.refresh_segment(segment_id=segment_id, at=timezone.now())
     except Exception as error:
         log.exception("segment %s could not be refreshed", segment_id)
-        segments.record_failure(segment_id=segment_id, reason=f"{type(error).__name__}: {error}", at=timezone.now())
+        membership.record_failure(segment_id=segment_id, reason=f"{type(error).__name__}: {error}", at=timezone.now())
 
 
 @shared_task
@@ -89,6 +96,19 @@ def create_affinity_segment(*, item_id: str, strategy: str, people: int, name: s
 
 
 @shared_task
+def read_bounces() -> None:
+    """Read the mailbox of bounces, if there is one; the command is `read_bounces`."""
+    from marketing.services.sending import mailboxes  # the detectors of bounces: beat has no use for them
+
+    if not settings.BOUNCE_MAILBOX:
+        return
+    try:
+        mailboxes.read_bounces(place=settings.BOUNCE_MAILBOX, clock=timezone.now)
+    except CannotReadMailbox as error:
+        log.warning("the mailbox of bounces could not be read: %s", error)
+
+
+@shared_task
 def send_erasure_notices() -> None:
     """Tell the recipients of data whom we have erased; the command is `send_erasure_notices`."""
     notices.send_due(at=timezone.now())
@@ -114,16 +134,3 @@ def apply_retention() -> None:
     for one in retention.apply_retention(at=timezone.now()):
         if one.older_n:
             log.warning("%d of %s are older than %d days and still there", one.older_n, one.data_class, one.days)
-
-
-@shared_task
-def read_bounces() -> None:
-    """Read the mailbox of bounces, if there is one; the command is `read_bounces`."""
-    from marketing.services.sending import mailboxes  # the detectors of bounces: beat has no use for them
-
-    if not settings.BOUNCE_MAILBOX:
-        return
-    try:
-        mailboxes.read_bounces(place=settings.BOUNCE_MAILBOX, clock=timezone.now)
-    except CannotReadMailbox as error:
-        log.warning("the mailbox of bounces could not be read: %s", error)

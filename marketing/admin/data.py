@@ -20,6 +20,7 @@ from marketing.admin.base import ModelAdmin, RecordAdmin, RecordInline
 from marketing.errors import CannotEditSegment, CannotMerge
 from marketing.models import (
     Activity,
+    ChangedProfile,
     ChangeLog,
     Consent,
     Event,
@@ -279,6 +280,12 @@ class MembershipEventAdmin(PersonSearch):
     list_select_related = ("segment", "profile")
     list_filter = ("segment", "change", "cause")
     search_fields = ("profile__identities__value",)
+
+
+@admin.register(ChangedProfile)
+class ChangedProfileAdmin(PersonSearch):
+    list_display = ("profile", "cause", "claim")
+    list_select_related = ("profile",)
 
 
 @admin.register(ChangeLog)

@@ -34,6 +34,7 @@ from marketing.models.privacy import (
 from marketing.models.profile import Profile, ProfileTrait, TraitDefinition
 from marketing.models.review import ReviewPolicy
 from marketing.models.segment import (
+    ChangedProfile,
     Membership,
     MembershipEvent,
     Segment,
@@ -50,6 +51,7 @@ __all__ = [
     "Campaign",
     "CampaignArm",
     "ChangeLog",
+    "ChangedProfile",
     "ChannelState",
     "Consent",
     "ConsentText",
@@ -70,9 +72,9 @@ __all__ = [
     "Job",
     "KeyUsage",
     "Link",
+    "MailFeedback",
     "Membership",
     "MembershipEvent",
-    "MailFeedback",
     "Merge",
     "Occurrence",
     "OutsideCount",

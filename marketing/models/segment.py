@@ -37,9 +37,15 @@ class Segment(models.Model):
         help_text=_("The rule that the stored members fulfil."),
     )
     refreshed_at = models.DateTimeField(null=True, blank=True)
+    seen_change = models.BigIntegerField(default=0, help_text=_("The last of the changes that the last refresh saw."))
     failed_at = models.DateTimeField(null=True, blank=True)
     failure = models.CharField(max_length=200, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
+    is_marketing = models.BooleanField(
+        default=False,
+        help_text=_("For direct marketing: whoever objected to it is never a member."),
+    )
+    is_list = models.BooleanField(default=False, help_text=_("Its members come from files, not from behaviour."))
     is_demo = models.BooleanField(default=False)
     created_at = models.DateTimeField()
 
@@ -117,3 +123,21 @@ class MembershipEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.change:+d} {self.segment_id}"
+
+
+class ChangedProfile(models.Model):
+    """Somebody of whom a rule may ask has changed: written in the transaction of the change, gone with the refresh."""
+
+    # No constraint: the mark of somebody who is deleted meanwhile is deleted with the next refresh.
+    profile = models.ForeignKey(
+        "marketing.Profile", on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    cause = models.CharField(max_length=10, choices=MembershipCause)
+    claim = models.CharField(max_length=32, blank=True, default="")
+
+    class Meta:
+        verbose_name = _("changed profile")
+        verbose_name_plural = _("changed profiles")
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} ({self.cause})"

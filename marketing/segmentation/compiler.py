@@ -3,6 +3,9 @@
 Each condition is true or false, never NULL, so that NOT keeps nobody back (`NOT (NULL)` would drop everybody without
 the value). Conditions on behaviour become `p.id IN (… GROUP BY … HAVING …)`: one pass over an index range, measured
 six times as fast as one correlated count per profile over a million profiles.
+
+For a few people there is `scope`, the name of a table with their ids: then every sub-query begins with that table and
+looks each of them up in the index that starts with the profile, so that the cost follows their number and no other.
 """
 
 from __future__ import annotations
@@ -10,18 +13,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from marketing.segmentation.clock import DAY
+from marketing.segmentation.clock import DAY, from_micros
 from marketing.segmentation.rules import (
     SAMPLE_BUCKETS,
     All,
     AnyOf,
     EventCount,
+    EventTime,
     Filter,
     HasConsent,
     InSegment,
     Node,
     Not,
     Sample,
+    Sent,
     Trait,
 )
 from marketing.segmentation.vocabulary import (
@@ -39,7 +44,9 @@ from marketing.segmentation.vocabulary import (
 )
 
 Dialect = Literal["sqlite", "postgresql"]
-MARKETING_EMAIL: Final = "marketing_email"
+# Of these consents the profile keeps a copy of the current statement.
+COPIED: Final = {"marketing_email": "p.marketing_ok", "objection": "p.is_objector"}
+DELIVERED: Final = "sent"
 _SIGNS: Final = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 TRUE: Final = "1 = 1"
 FALSE: Final = "1 = 0"
@@ -53,10 +60,21 @@ class Condition:
     params: tuple[Any, ...] = ()
 
 
-def compile_rule(node: Node, *, vocabulary: Vocabulary, at: int, dialect: Dialect) -> Condition:
-    """Return the rule as a condition; `at` (microseconds) is the now that windows reach back from."""
+def compile_rule(
+    node: Node, *, vocabulary: Vocabulary, at: int, dialect: Dialect, scope: str | None = None
+) -> Condition:
+    """Return the rule as a condition; `at` (microseconds) is the now that windows reach back from.
+
+    With a `scope` (a table with a column `id`) it is right for the people in that table only.
+    """
     check(node, vocabulary)
-    return _Compiler(vocabulary, at, dialect).node(node)
+    return _Compiler(vocabulary, at, dialect, scope).node(node)
+
+
+def moment(micros: int, dialect: Dialect) -> Any:
+    """Return a moment as a parameter that compares with a column of Django's datetimes."""
+    at = from_micros(micros)
+    return str(at.replace(tzinfo=None)) if dialect == "sqlite" else at
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +82,7 @@ class _Compiler:
     vocabulary: Vocabulary
     at: int
     dialect: Dialect
+    scope: str | None = None
 
     def node(self, node: Node) -> Condition:
         match node:
@@ -74,17 +93,38 @@ class _Compiler:
             case Not(child):
                 inner = self.node(child)
                 return Condition(f"NOT ({inner.sql})", inner.params)
+            case _:
+                return self._leaf(node)
+
+    def _leaf(self, node: Node) -> Condition:
+        match node:
             case Trait():
                 return self._trait(node)
             case EventCount():
                 return self._event_count(node)
+            case EventTime():
+                return self._event_time(node)
             case InSegment(slug):
-                members = "SELECT m.profile_id FROM marketing_membership m WHERE m.segment_id = %s"
+                members = f"{self._rows('membership', 'm')} m.segment_id = %s"
                 return Condition(f"p.id IN ({members})", (self.vocabulary.segments[slug],))
+            case Sent():
+                return self._sent(node)
             case HasConsent(purpose):
                 return self._consent(purpose)
-            case _:
+            case Sample():
                 return self._sample(node)
+            case _:
+                raise TypeError(f"there is no condition {type(node).__name__}")
+
+    def _rows(self, table: str, alias: str) -> str:
+        """The beginning of a query for profiles of a table, up to its first condition; in a scope, for those in it.
+
+        `CROSS JOIN` is the order in which SQLite then walks.
+        """
+        select = f"SELECT {alias}.profile_id FROM"
+        if self.scope is None:
+            return f"{select} marketing_{table} {alias} WHERE"
+        return f"{select} {self.scope} x CROSS JOIN marketing_{table} {alias} WHERE {alias}.profile_id = x.id AND"
 
     def _joined(self, children: tuple[Node, ...], word: str, empty: str) -> Condition:
         if not children:
@@ -108,7 +148,7 @@ class _Compiler:
         return test if known == TRUE else Condition(f"({known}) AND ({test.sql})", test.params)
 
     def _definition(self, node: Trait, spec: TraitSpec) -> Condition:
-        rows = "SELECT t.profile_id FROM marketing_profiletrait t WHERE t.definition_id = %s"
+        rows = f"{self._rows('profiletrait', 't')} t.definition_id = %s"
         if node.op == "is_set":
             return Condition(f"p.id IN ({rows})", (spec.definition,))
         if node.op == "is_not_set":
@@ -147,36 +187,64 @@ class _Compiler:
             return Condition(TRUE if with_nothing else FALSE)
         # Whoever has no such event is in no group: if zero fulfils the condition, name those who do not.
         sign = _SIGNS[node.op]
-        if node.days is None and not node.where:
+        if node.days is None and node.until_days is None and not node.where:
             # The whole past is already counted, one row for each profile and type.
             measured = "a.total" if node.measure == "sum" else "a.n"
             test = f"NOT ({measured} {sign} %s)" if with_nothing else f"{measured} {sign} %s"
-            rows = Condition(
-                f"SELECT a.profile_id FROM marketing_activity a WHERE a.type_id = %s AND {test}",  # noqa: S608 - constants
-                (type_id, bound),
-            )
+            rows = Condition(f"{self._rows('activity', 'a')} a.type_id = %s AND {test}", (type_id, bound))
         else:
             rows = self._groups(node, type_id, bound, negated=with_nothing)
         return Condition(f"p.id {'NOT IN' if with_nothing else 'IN'} ({rows.sql})", rows.params)
 
+    def _event_time(self, node: EventTime) -> Condition:
+        type_id = self.vocabulary.event_types.get(node.event)
+        if type_id is None:
+            return Condition(FALSE)
+        sign = ">=" if node.op == "within_days" else "<"
+        bound = self.at - round(node.days * DAY)
+        if not node.where:
+            rows = f"{self._rows('activity', 'a')} a.type_id = %s AND a.{node.end}_at {sign} %s"
+            return Condition(f"p.id IN ({rows})", (type_id, bound))
+        found = self._events(type_id, node.where)
+        having = f"{'min' if node.end == 'first' else 'max'}(e.at) {sign} %s"
+        return Condition(f"p.id IN ({found.sql} GROUP BY {self._group} HAVING {having})", (*found.params, bound))
+
     def _groups(self, node: EventCount, type_id: int, bound: float, *, negated: bool) -> Condition:
-        where, params = ["e.type_id = %s"], [type_id]
-        if node.days is not None:
-            where.append("e.at >= %s")
-            params.append(self.at - round(node.days * DAY))
-        for filter_ in node.where:
-            condition = self._filter(filter_)
-            where.append(f"({condition.sql})")
-            params += condition.params
-        rows = f"SELECT e.profile_id FROM marketing_event e WHERE {' AND '.join(where)}"  # noqa: S608 - constants
+        found = self._events(type_id, node.where, node.days, node.until_days)
         if node.measure == "count" and not negated and (node.op, bound) in (("gte", 1), ("gt", 0)):
-            return Condition(rows, tuple(params))  # once is enough: nothing to group
-        # With both event indexes SQLite would walk (profile, type, at) for the order and skip through all profiles.
-        group = "e.profile_id + 0" if self.dialect == "sqlite" else "e.profile_id"
+            return found  # once is enough: nothing to group
         measured = "COALESCE(sum(e.value), 0)" if node.measure == "sum" else "count(*)"
         test = f"{measured} {_SIGNS[node.op]} %s"
         having = f"NOT ({test})" if negated else test
-        return Condition(f"{rows} GROUP BY {group} HAVING {having}", (*params, bound))
+        return Condition(f"{found.sql} GROUP BY {self._group} HAVING {having}", (*found.params, bound))
+
+    @property
+    def _group(self) -> str:
+        # With both event indexes SQLite would walk (profile, type, at) for the order and skip through all profiles.
+        return "e.profile_id + 0" if self.dialect == "sqlite" and self.scope is None else "e.profile_id"
+
+    def _events(
+        self, type_id: int, filters: tuple[Filter, ...], days: float | None = None, until_days: float | None = None
+    ) -> Condition:
+        """The profiles of a type's events, one row for each event."""
+        where, params = ["e.type_id = %s"], [type_id]
+        for sign, reach in ((">=", days), ("<", until_days)):
+            if reach is not None:
+                where.append(f"e.at {sign} %s")
+                params.append(self.at - round(reach * DAY))
+        for filter_ in filters:
+            condition = self._filter(filter_)
+            where.append(f"({condition.sql})")
+            params += condition.params
+        return Condition(f"{self._rows('event', 'e')} {' AND '.join(where)}", tuple(params))
+
+    def _sent(self, node: Sent) -> Condition:
+        rows = f"{self._rows('delivery', 'd')} d.campaign_id = %s AND d.status = '{DELIVERED}'"
+        campaign = self.vocabulary.campaigns[node.campaign]
+        if node.days is None:
+            return Condition(f"p.id IN ({rows})", (campaign,))
+        since = moment(self.at - round(node.days * DAY), self.dialect)
+        return Condition(f"p.id IN ({rows} AND d.status_at >= %s)", (campaign, since))
 
     def _filter(self, node: Filter) -> Condition:
         values = values_of(node.value)
@@ -216,10 +284,10 @@ class _Compiler:
         return ("(CASE WHEN jsonb_typeof(e.props -> %s) = 'number' THEN (e.props ->> %s)::numeric END)", (name, name))
 
     def _consent(self, purpose: str) -> Condition:
-        if purpose == MARKETING_EMAIL:
-            return Condition("p.marketing_ok")  # the copy of the current statement
+        if purpose in COPIED:
+            return Condition(COPIED[purpose])
         return Condition(
-            "p.id IN (SELECT c.profile_id FROM marketing_consent c WHERE c.purpose = %s AND c.granted AND NOT EXISTS ("
+            f"p.id IN ({self._rows('consent', 'c')} c.purpose = %s AND c.granted AND NOT EXISTS ("  # noqa: S608 - constants
             "SELECT 1 FROM marketing_consent l WHERE l.profile_id = c.profile_id AND l.purpose = c.purpose "
             "AND (l.at > c.at OR (l.at = c.at AND l.id > c.id))))",
             (purpose,),

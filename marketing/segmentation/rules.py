@@ -4,9 +4,13 @@ JSON: `{"schema": 1, "root": node}` where a node is one of
 
 - `{"all": [node, …]}`, `{"any": [node, …]}`, `{"not": node}`; `{"all": []}` is everybody, `{"any": []}` nobody
 - `{"trait": key, "op": op, "value": value}`
-- `{"event": name, "op": op, "n": number, "days": days?, "measure": "count" | "sum"?, "where": [filter, …]?}`;
-  a filter is `{"property": name, "op": op, "value": value}`; without `days` the whole past counts
+- `{"event": name, "op": op, "n": number, "days": days?, "until_days": days?, "measure": "count" | "sum"?,
+  "where": [filter, …]?}`; a filter is `{"property": name, "op": op, "value": value}`; without `days` the whole past
+  counts; with `until_days` the last ones do not: `days` 60 and `until_days` 30 is from 60 until 30 days ago
+- `{"first": name, "op": op, "value": days, "where": [filter, …]?}` and `{"last": …}`: when somebody did it first or
+  last, with `within_days` or `not_within_days` (longer ago); false of somebody who never did
 - `{"in_segment": slug}`, `{"consent": purpose}`, `{"sample": {"salt": text, "percent": number}}`
+- `{"sent": campaign, "days": days?}`: a message of the campaign was handed over (in the last `days`)
 
 Meaning: a node is true or false of every person, never unknown. A condition on a value is false of somebody who does
 not have it, `ne` and `not_in` included (they speak of people whose value is known); a `not` around it is therefore
@@ -41,6 +45,7 @@ TRAIT_OPS: Final = tuple(dict.fromkeys((*NUMBER_OPS, *TEXT_OPS, *PRESENCE_OPS, *
 COUNT_OPS: Final = ("eq", "gt", "gte", "lt", "lte")
 FILTER_OPS: Final = (*NUMBER_OPS, "in", "not_in", "contains", "starts_with")
 MEASURES: Final = ("count", "sum")
+ENDS: Final = ("first", "last")
 _NAME: Final = re.compile(r"[A-Za-z0-9_$][A-Za-z0-9_ .$-]{0,63}")
 
 Scalar = str | float | bool
@@ -83,7 +88,10 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class EventCount:
-    """How often somebody did something (or for how much: `sum`, in whole units of money) in the last `days`."""
+    """How often somebody did something (or for how much: `sum`, in whole units of money) in the last `days`.
+
+    The last `until_days` of these are left out.
+    """
 
     event: str
     op: str
@@ -91,6 +99,26 @@ class EventCount:
     days: float | None = None
     measure: str = "count"
     where: tuple[Filter, ...] = ()
+    until_days: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventTime:
+    """When somebody did something first or last (`end`): within so many days, or longer ago."""
+
+    event: str
+    end: str
+    op: str
+    days: float
+    where: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message of the campaign was handed over (in the last `days`)."""
+
+    campaign: str
+    days: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +145,7 @@ class Sample:
         return tuple(sorted(order[: round(self.percent * SAMPLE_BUCKETS / 100)]))
 
 
-Node = All | AnyOf | Not | Trait | EventCount | InSegment | HasConsent | Sample
+Node = All | AnyOf | Not | Trait | EventCount | EventTime | InSegment | HasConsent | Sent | Sample
 
 
 def parse(data: Any) -> Node:
@@ -190,22 +218,54 @@ def _trait(data: Mapping[str, Any], _depth: int, _budget: list[int]) -> Node:
 
 
 def _event(data: Mapping[str, Any], _depth: int, _budget: list[int]) -> Node:
-    days = data.get("days")
-    if days is not None:
-        days = _finite(days, "days")
-        if not 0 < days <= MAX_DAYS:
-            raise RuleError(f"days must be between 0 and {MAX_DAYS}")
-    filters = data.get("where", [])
-    if not isinstance(filters, list):
-        raise RuleError("where must be a list")
+    days, until = _days(data, "days"), _days(data, "until_days")
+    if until is not None and days is not None and until >= days:
+        raise RuleError(f"until_days must be less than days, got {until} and {days}")
     return EventCount(
         event=_text(data["event"], "event"),
         op=_choice(data.get("op"), COUNT_OPS, "op"),
         n=_finite(data.get("n"), "n"),
         days=days,
         measure=_choice(data.get("measure", "count"), MEASURES, "measure"),
-        where=tuple(_filter(one) for one in filters),
+        where=_filters(data),
+        until_days=until,
     )
+
+
+def _first(data: Mapping[str, Any], _depth: int, _budget: list[int]) -> Node:
+    return _event_time(data, "first")
+
+
+def _last(data: Mapping[str, Any], _depth: int, _budget: list[int]) -> Node:
+    return _event_time(data, "last")
+
+
+def _event_time(data: Mapping[str, Any], end: str) -> Node:
+    days = _days(data, "value")
+    if days is None:
+        raise RuleError(f"{end} needs a value: a number of days")
+    op = _choice(data.get("op"), AGO_OPS, "op")
+    return EventTime(event=_text(data[end], end), end=end, op=op, days=days, where=_filters(data))
+
+
+def _sent(data: Mapping[str, Any], _depth: int, _budget: list[int]) -> Node:
+    return Sent(campaign=_text(data["sent"], "sent"), days=_days(data, "days"))
+
+
+def _days(data: Mapping[str, Any], name: str) -> float | None:
+    if data.get(name) is None:
+        return None
+    days = _finite(data[name], name)
+    if not 0 < days <= MAX_DAYS:
+        raise RuleError(f"{name} must be between 0 and {MAX_DAYS}")
+    return days
+
+
+def _filters(data: Mapping[str, Any]) -> tuple[Filter, ...]:
+    filters = data.get("where", [])
+    if not isinstance(filters, list):
+        raise RuleError("where must be a list")
+    return tuple(_filter(one) for one in filters)
 
 
 def _filter(data: Any) -> Filter:
@@ -239,6 +299,9 @@ _READERS: Final = {
     "not": _not,
     "trait": _trait,
     "event": _event,
+    "first": _first,
+    "last": _last,
+    "sent": _sent,
     "in_segment": _in_segment,
     "consent": _consent,
     "sample": _sample,
@@ -248,7 +311,10 @@ _KEYS: Final = {
     "any": {"any"},
     "not": {"not"},
     "trait": {"trait", "op", "value"},
-    "event": {"event", "op", "n", "days", "measure", "where"},
+    "event": {"event", "op", "n", "days", "until_days", "measure", "where"},
+    "first": {"first", "op", "value", "where"},
+    "last": {"last", "op", "value", "where"},
+    "sent": {"sent", "days"},
     "in_segment": {"in_segment"},
     "consent": {"consent"},
     "sample": {"sample"},

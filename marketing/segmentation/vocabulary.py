@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -17,12 +17,14 @@ from marketing.segmentation.rules import (
     SET_OPS,
     TEXT_OPS,
     EventCount,
+    EventTime,
     Filter,
     HasConsent,
     InSegment,
     Node,
     RuleError,
     Scalar,
+    Sent,
     Trait,
     walk,
 )
@@ -89,6 +91,7 @@ class Vocabulary:
     event_types: Mapping[str, int]
     segments: Mapping[str, int]
     purposes: Collection[str]
+    campaigns: Mapping[str, int] = field(default_factory=dict)
 
 
 SYSTEM_TRAITS: Final[dict[str, TraitSpec]] = {
@@ -113,13 +116,15 @@ def check(node: Node, vocabulary: Vocabulary) -> None:
     for one in walk(node):
         if isinstance(one, Trait):
             _check_trait(one, vocabulary)
-        elif isinstance(one, EventCount):
+        elif isinstance(one, EventCount | EventTime):
             for filter_ in one.where:
                 _check_filter(filter_)
         elif isinstance(one, InSegment) and one.slug not in vocabulary.segments:
             raise RuleError(f"there is no segment {one.slug}")
         elif isinstance(one, HasConsent) and one.purpose not in vocabulary.purposes:
             raise RuleError(f"there is no purpose {one.purpose}")
+        elif isinstance(one, Sent) and one.campaign not in vocabulary.campaigns:
+            raise RuleError(f"there is no campaign {one.campaign}")
 
 
 def _check_trait(node: Trait, vocabulary: Vocabulary) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
@@ -14,19 +14,21 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.utils.translation import pgettext_lazy as named
 
 from marketing.choices import Purpose
-from marketing.models import Segment, TraitDefinition
+from marketing.models import Campaign, Segment, TraitDefinition
 from marketing.segmentation.clock import from_micros
 from marketing.segmentation.evaluate import Explanation
 from marketing.segmentation.rules import (
     All,
     AnyOf,
     EventCount,
+    EventTime,
     Filter,
     HasConsent,
     InSegment,
     Node,
     Not,
     Sample,
+    Sent,
     Trait,
     parse,
 )
@@ -77,6 +79,8 @@ class Sentence:
     parts: tuple[Sentence, ...] = ()
     holds: bool | None = None
     found: str = ""
+    flips_at: datetime | None = None
+    """When that changes by itself, because time passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Names:
 
     traits: Mapping[str, str]
     segments: Mapping[str, str]
+    campaigns: Mapping[str, str] = field(default_factory=dict)
 
 
 def names() -> Names:
@@ -93,6 +98,7 @@ def names() -> Names:
     return Names(
         traits={**declared, **{key: str(name) for key, name in SYSTEM_NAMES.items()}},
         segments=dict(Segment.objects.values_list("slug", "name")),
+        campaigns=dict(Campaign.objects.values_list("slug", "name")),
     )
 
 
@@ -111,6 +117,7 @@ def describe_explanation(
         parts=tuple(describe_explanation(part, traits=traits, known=words) for part in explanation.parts),
         holds=explanation.holds,
         found=_found(explanation, traits),
+        flips_at=from_micros(explanation.flips[0]) if explanation.flips else None,
     )
 
 
@@ -133,17 +140,50 @@ def _text(node: Node, known: Names) -> str:
             return _("this is not true")
         case Trait():
             return _trait_text(node, known)
+        case _:
+            return _fact_text(node, known)
+
+
+def _fact_text(node: Node, known: Names) -> str:
+    """A condition that is no trait and has no parts."""
+    match node:
         case EventCount():
             return _event_text(node)
+        case EventTime():
+            return _time_text(node)
         case InSegment(slug):
             return _("is in the segment %(name)s") % {"name": known.segments.get(slug, slug)}
+        case HasConsent(Purpose.OBJECTION.value):
+            return _("objects to direct marketing")
         case HasConsent(purpose):
             return _("agreed to %(purpose)s") % {"purpose": _purpose(purpose)}
+        case Sent(campaign, days):
+            name = {"name": known.campaigns.get(campaign, campaign), "days": localize(days)}
+            if days is None:
+                return _("got a message of the campaign %(name)s") % name
+            return _("got a message of the campaign %(name)s in the last %(days)s days") % name
         case Sample(_salt, percent):
             return _("is in the random %(percent)s %% named “%(salt)s”") % {
                 "percent": localize(percent),
                 "salt": node.salt,
             }
+        case _:
+            raise TypeError(f"there is no condition {type(node).__name__}")
+
+
+def _time_text(node: EventTime) -> str:
+    texts = {
+        ("first", "within_days"): _("did %(event)s for the first time within the last %(days)s days"),
+        ("first", "not_within_days"): _("did %(event)s for the first time more than %(days)s days ago"),
+        ("last", "within_days"): _("did %(event)s last within the last %(days)s days"),
+        ("last", "not_within_days"): _("did %(event)s last more than %(days)s days ago"),
+    }
+    text = texts[node.end, node.op] % {"event": node.event, "days": localize(node.days)}
+    return _with_filters(text, node.where)
+
+
+def _with_filters(text: str, filters: Sequence[Filter]) -> str:
+    return f"{text} ({'; '.join(_filter_text(one) for one in filters)})" if filters else text
 
 
 def _purpose(purpose: str) -> str:
@@ -182,11 +222,13 @@ def _event_text(node: EventCount) -> str:
             "did %(event)s %(count)s %(n)s time", "did %(event)s %(count)s %(n)s times", 1 if node.n == 1 else 2
         )
         text = text % given
-    if node.where:
-        text = f"{text} ({'; '.join(_filter_text(one) for one in node.where)})"
-    if node.days is not None:
-        text = _("%(what)s in the last %(days)s days") % {"what": text, "days": localize(node.days)}
-    return text
+    what = _with_filters(text, node.where)
+    given = {"what": what, "days": localize(node.days), "until": localize(node.until_days)}
+    if node.until_days is not None:
+        if node.days is None:
+            return _("%(what)s more than %(until)s days ago") % given
+        return _("%(what)s from %(days)s until %(until)s days ago") % given
+    return what if node.days is None else _("%(what)s in the last %(days)s days") % given
 
 
 def _filter_text(node: Filter) -> str:
@@ -198,6 +240,10 @@ def _found(explanation: Explanation, traits: Mapping[str, TraitSpec]) -> str:
     node, value = explanation.node, explanation.value
     if isinstance(node, EventCount):
         return str(localize(value / MICRO if node.measure == "sum" else value))
+    if isinstance(node, EventTime | Sent) and value is not None:
+        return date_format(from_micros(value), "DATETIME_FORMAT")
+    if isinstance(node, EventTime | Sent):
+        return _("never")
     if not isinstance(node, Trait):
         return ""
     if value is None:

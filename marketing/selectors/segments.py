@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import graphlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,12 @@ from django.db import connection, models, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import F, QuerySet
 
-from marketing.choices import Purpose, TraitType
+from marketing.choices import DeliveryStatus, Purpose, TraitType
 from marketing.errors import BadRule
 from marketing.models import (
+    Activity,
+    Campaign,
+    Delivery,
     Event,
     EventType,
     Membership,
@@ -29,7 +33,7 @@ from marketing.models import (
 )
 from marketing.segmentation.clock import to_micros
 from marketing.segmentation.compiler import Condition, Dialect, compile_rule
-from marketing.segmentation.evaluate import Deed, Explanation, Person, explain
+from marketing.segmentation.evaluate import Deed, Explanation, Person, Total, explain
 from marketing.segmentation.rules import SAMPLE_BUCKETS, Node, RuleError, parse, segments_of
 from marketing.segmentation.vocabulary import (
     SYSTEM_TRAITS,
@@ -49,6 +53,8 @@ KINDS: Final = {
 }
 PREVIEW_BUCKETS: Final = 20  # of 1,000: a fiftieth of the people answers in a fiftieth of the time
 MOST_OVERLAPS: Final = 10
+SAMPLE: Final = f"(SELECT s.id FROM marketing_profile s WHERE s.sample_bucket < {PREVIEW_BUCKETS})"  # noqa: S608 - constants
+Z_95: Final = 1.96  # standard deviations on either side of the mean that hold 95 % of a normal distribution
 PREVIEW_FROM: Final = 50_000  # profiles: below that the exact count is quick enough
 
 
@@ -59,6 +65,8 @@ class Count:
     people: int
     everybody: int
     is_sampled: bool
+    margin: int = 0
+    """Half the width of the 95 % interval of a sampled number (normal approximation of the binomial)."""
 
     @property
     def percent(self) -> float:
@@ -75,6 +83,7 @@ def vocabulary() -> Vocabulary:
         event_types=dict(EventType.objects.values_list("name", "pk")),
         segments=dict(Segment.objects.filter(archived_at=None).values_list("slug", "pk")),
         purposes=Purpose.values,
+        campaigns=dict(Campaign.objects.values_list("slug", "pk")),
     )
 
 
@@ -88,11 +97,16 @@ def read_rule(rule: Any, words: Vocabulary | None = None) -> Node:
     return node
 
 
-def condition(*, rule: Any, at: datetime) -> Condition:
-    """Return the rule as SQL on `marketing_profile p`."""
+def condition(*, rule: Any, at: datetime, scope: str | None = None) -> Condition:
+    """Return the rule as SQL on `marketing_profile p`; in a `scope` (a table of ids) it is right for these only."""
     words = vocabulary()
     node = read_rule(rule, words)
-    return compile_rule(node, vocabulary=words, at=to_micros(at), dialect=cast("Dialect", connection.vendor))
+    return compile_rule(node, vocabulary=words, at=to_micros(at), dialect=dialect(), scope=scope)
+
+
+def dialect() -> Dialect:
+    """Return in which SQL rules are compiled here."""
+    return cast("Dialect", connection.vendor)
 
 
 @contextmanager
@@ -113,24 +127,49 @@ def rule_cursor() -> Iterator[CursorWrapper]:
         yield cursor
 
 
+def rule_in_force(segment: Segment) -> dict[str, Any]:
+    """Return the rule that decides who is a member: of a segment for marketing, without those who objected to it."""
+    assert segment.version is not None  # the caller asked for it
+    rule: dict[str, Any] = segment.version.rule
+    return without_objectors(rule) if segment.is_marketing else rule
+
+
+def without_objectors(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rule for everybody who did not object to direct marketing (Art. 21 GDPR)."""
+    return {**rule, "root": {"all": [rule["root"], {"not": {"consent": Purpose.OBJECTION.value}}]}}
+
+
 def count(*, rule: Any, at: datetime, is_exact: bool = True) -> Count:
     """Count the people of a rule; inexact, a large population is counted on a sample of it."""
-    where = condition(rule=rule, at=at)
     with rule_cursor() as cursor:
         cursor.execute("SELECT count(*) FROM marketing_profile WHERE merged_into_id IS NULL")
         everybody = cursor.fetchone()[0]
-        is_sampled = not is_exact and everybody >= PREVIEW_FROM
-        sample = f" AND p.sample_bucket < {PREVIEW_BUCKETS}" if is_sampled else ""
-        cursor.execute(
-            f"SELECT count(*) FROM marketing_profile p WHERE p.merged_into_id IS NULL{sample} AND ({where.sql})",  # noqa: S608 - compiled, values are parameters
-            where.params,
-        )
+    is_sampled = not is_exact and everybody >= PREVIEW_FROM
+    where = rule_people(rule=rule, at=at, is_sampled=is_sampled)
+    with rule_cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {where.sql}", where.params)  # noqa: S608 - compiled, values are parameters
         found = cursor.fetchone()[0]
+    share = PREVIEW_BUCKETS / SAMPLE_BUCKETS if is_sampled else 1
+    spread = math.sqrt(found * (1 - found * SAMPLE_BUCKETS / PREVIEW_BUCKETS / everybody)) if is_sampled else 0
     return Count(
-        people=found * SAMPLE_BUCKETS // PREVIEW_BUCKETS if is_sampled else found,
+        people=round(found / share),
         everybody=everybody,
         is_sampled=is_sampled,
+        margin=math.ceil(Z_95 * spread / share) if found < everybody * share else 0,
     )
+
+
+def rule_people(*, rule: Any, at: datetime, is_sampled: bool = False) -> Condition:
+    """Return what follows `FROM` to find the people (`p`) of a rule; sampled, a fiftieth of them.
+
+    A sample is looked up person by person, so that the whole of nobody's behaviour is read.
+    """
+    if is_sampled:
+        where = condition(rule=rule, at=at, scope=SAMPLE)
+        bucket = f"p.sample_bucket < {PREVIEW_BUCKETS} AND "
+    else:
+        where, bucket = condition(rule=rule, at=at), ""
+    return Condition(f"marketing_profile p WHERE {bucket}p.merged_into_id IS NULL AND ({where.sql})", where.params)
 
 
 def is_small() -> bool:
@@ -138,15 +177,12 @@ def is_small() -> bool:
     return not Profile.objects.order_by("pk").values_list("pk")[PREVIEW_FROM:].exists()
 
 
-def matching_ids(*, rule: Any, at: datetime, limit: int | None = None) -> list[int]:
+def matching_ids(*, rule: Any, at: datetime, limit: int | None = None, is_sampled: bool = False) -> list[int]:
     """Return the profiles that a rule is true of, in the order of their keys."""
-    where = condition(rule=rule, at=at)
+    where = rule_people(rule=rule, at=at, is_sampled=is_sampled)
     end = "" if limit is None else f" LIMIT {int(limit)}"
     with rule_cursor() as cursor:
-        cursor.execute(
-            f"SELECT p.id FROM marketing_profile p WHERE p.merged_into_id IS NULL AND ({where.sql}) ORDER BY p.id{end}",  # noqa: S608 - compiled, values are parameters
-            where.params,
-        )
+        cursor.execute(f"SELECT p.id FROM {where.sql} ORDER BY p.id{end}", where.params)  # noqa: S608 - compiled, values are parameters
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -198,10 +234,7 @@ def refresh_order() -> list[int]:
 
 def references(slug: str) -> set[str]:
     """Return the segments that a segment's members depend on, directly or through others."""
-    direct = {
-        row.slug: _references(row.version)
-        for row in Segment.objects.filter(version__isnull=False).select_related("version")
-    }
+    direct = _direct_references()
     found: set[str] = set()
     waiting = [slug]
     while waiting:
@@ -209,6 +242,42 @@ def references(slug: str) -> set[str]:
             found.add(one)
             waiting.append(one)
     return found
+
+
+def path_to(first: str, last: str) -> list[str]:
+    """Return a way from one segment to another along what their rules refer to, both included; empty: none."""
+    direct = _direct_references()
+    came_from: dict[str, str] = {first: ""}
+    waiting = [first]
+    while waiting:
+        here = waiting.pop(0)
+        if here == last:
+            path = [here]
+            while came_from[path[0]]:
+                path.insert(0, came_from[path[0]])
+            return path
+        for one in sorted(direct.get(here, set()) - came_from.keys()):
+            came_from[one] = here
+            waiting.append(one)
+    return []
+
+
+def referrers(slug: str) -> list[str]:
+    """Return the living segments whose members depend on a segment's, directly or through others."""
+    living = Segment.objects.filter(archived_at=None).exclude(slug=slug).order_by("slug").values_list("slug", flat=True)
+    return [one for one in living if slug in references(one)]
+
+
+def is_referred_to(slug: str) -> bool:
+    """Tell whether another segment's rule names this one."""
+    return any(slug in found for found in _direct_references().values())
+
+
+def _direct_references() -> dict[str, set[str]]:
+    return {
+        row.slug: _references(row.version)
+        for row in Segment.objects.filter(version__isnull=False).select_related("version")
+    }
 
 
 def _references(version: SegmentVersion | None) -> set[str]:
@@ -235,14 +304,31 @@ def load_person(*, profile_id: int, words: Vocabulary) -> Person:
     ]
     names = {pk: slug for slug, pk in words.segments.items()}
     inside = Membership.objects.filter(profile=profile_id).values_list("segment_id", flat=True)
-    granted = [purpose for purpose, row in consent_state(profile_id=profile_id).items() if row.granted]
+    granted = {str(purpose) for purpose, row in consent_state(profile_id=profile_id).items() if row.granted}
+    if Purpose.OBJECTION.value in granted:
+        granted.discard(Purpose.MARKETING_EMAIL.value)  # whoever objects is not written to, whatever they said before
     return Person(
         traits={key: value for key, value in traits.items() if value not in ("", None)},
         deeds=deeds,
         segments={names[pk] for pk in inside if pk in names},
         consents=granted,
         sample_bucket=profile.sample_bucket,
+        totals=_totals(profile_id),
+        sent=_sent(profile_id),
     )
+
+
+def _totals(profile_id: int) -> dict[str, Total]:
+    rows = Activity.objects.filter(profile=profile_id).values_list("type__name", "n", "total", "first_at", "last_at")
+    return {name: Total(*values) for name, *values in rows}
+
+
+def _sent(profile_id: int) -> dict[str, list[int]]:
+    sent: dict[str, list[int]] = {}
+    rows = Delivery.objects.filter(profile=profile_id, status=DeliveryStatus.SENT)
+    for slug, at in rows.values_list("campaign__slug", "status_at"):
+        sent.setdefault(slug, []).append(to_micros(at))
+    return sent
 
 
 def why(*, rule: Any, profile_id: int, at: datetime) -> Explanation:

@@ -11,8 +11,9 @@ from django.db import transaction
 from marketing.choices import TraitType
 from marketing.models import Segment
 from marketing.segmentation.clock import to_micros
+from marketing.services.membership import refresh_segment
 from marketing.services.profiles import declare_trait
-from marketing.services.segments import create_segment, free_slug, refresh_segment
+from marketing.services.segments import create_segment, free_slug
 from marketing.services.traits import Statement, apply
 from recommender.services.affinity import people_for_item
 

@@ -12,6 +12,7 @@ from django.db import connection
 from marketing.models import Profile
 from marketing.models.profile import SAMPLE_BUCKETS
 from marketing.services.bulk import insert_new
+from marketing.services.changes import mark_changed
 
 SAMPLE_SALT: Final = b"holdout-sample"
 
@@ -45,4 +46,5 @@ def insert_profiles(*, count: int, is_demo: bool, at: datetime) -> list[int]:
         "created_at",
     )
     ids = insert_new(model=Profile, columns=columns, rows=rows, key="public_id")
+    mark_changed(profile_ids=ids.values())
     return [ids[one if as_text else one.hex] for one in public]

@@ -21,12 +21,14 @@ from django.db import connection, transaction
 from django.db.models import Min
 
 from experiments.selectors import open_facts_since
+from marketing.choices import MembershipCause
 from marketing.errors import CannotArchive
 from marketing.models import ArchivedActivity, ArchivedMessage, ArchivedPart, Event, EventType, Segment, Source
 from marketing.segmentation.clock import DAY, EPOCH, from_micros, to_micros
-from marketing.segmentation.rules import EventCount, parse, walk
+from marketing.segmentation.rules import EventCount, EventTime, parse, walk
 from marketing.selectors.archive import archive_folder
 from marketing.services.bulk import is_postgres, select_by
+from marketing.services.changes import mark_found
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,15 +147,26 @@ def _days_of_segments() -> Iterator[float]:
     for segment in Segment.objects.filter(archived_at=None).exclude(version=None).select_related("version"):
         assert segment.version is not None  # excluded above
         for node in walk(parse(segment.version.rule)):
-            if not isinstance(node, EventCount):
+            if isinstance(node, EventTime):
+                # Longer ago is asked of the whole past, and needs the events if they must have a property.
+                days = node.days if node.op == "within_days" and node.end == "last" else None
+            elif isinstance(node, EventCount):
+                days = node.days
+                if days is None and node.until_days is not None:
+                    raise CannotArchive(_needs_all(segment.slug))
+            else:
                 continue
-            if node.days is not None:
-                yield node.days
+            if days is not None:
+                yield days
             elif node.where:
-                raise CannotArchive(
-                    f"segment {segment.slug} counts events with conditions over all time, which needs every event: "
-                    "give that condition a number of days, or archive the segment"
-                )
+                raise CannotArchive(_needs_all(segment.slug))
+
+
+def _needs_all(slug: str) -> str:
+    return (
+        f"segment {slug} counts events with conditions over all time, which needs every event: "
+        "give that condition a number of days, or archive the segment"
+    )
 
 
 def _days_before(before: date) -> list[date]:
@@ -229,6 +242,13 @@ def _restore(part: ArchivedPart) -> int:
                 "FROM stage_restore s JOIN marketing_identity i ON i.id = s.identity_id"
             )
             restored += cursor.rowcount
+            # A segment made since then may look back as far as this.
+            mark_found(
+                query="SELECT DISTINCT i.profile_id AS id FROM stage_restore s JOIN marketing_identity i "
+                "ON i.id = s.identity_id",
+                params=(),
+                cause=MembershipCause.EVENT,
+            )
         cursor.execute("DROP TABLE IF EXISTS stage_restore")
     path = archive_folder() / part.path
     part.delete()

@@ -13,9 +13,10 @@ from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from experiments.services.dirty import mark_dirty
-from marketing.choices import ConsentChannel, LawfulBasis, Purpose
+from marketing.choices import ConsentChannel, LawfulBasis, MembershipCause, Purpose
 from marketing.models import Consent, ConsentText, Profile
 from marketing.services.bulk import insert_new, select_by
+from marketing.services.changes import mark_changed
 
 COLUMNS: Final = (
     "profile_id",
@@ -78,6 +79,7 @@ def record_consents(*, statements: Sequence[Statement]) -> None:
     _keep_texts(statements, texts)
     touched = {one.profile_id for one in statements if one.purpose in COPIED}
     refresh_marketing_ok(profile_ids=touched)
+    mark_changed(profile_ids={one.profile_id for one in statements}, cause=MembershipCause.CONSENT)
     _mark_measured(statements)
 
 

@@ -23,6 +23,7 @@ from marketing.models import (
     ProfileTrait,
 )
 from marketing.services.allocation import insert_profiles
+from marketing.services.changes import mark_changed
 from marketing.services.consent import refresh_marketing_ok
 from marketing.services.summaries import rebuild_summaries
 
@@ -56,6 +57,7 @@ def merge(*, winner_id: int, loser_id: int, reason: MergeReason, at: datetime) -
     Profile.objects.filter(pk=loser.pk).update(merged_into=winner)
     refresh_marketing_ok(profile_ids=[winner.pk])
     mark_dirty(units=[str(winner.pk), str(loser.pk)])
+    mark_changed(profile_ids=[winner.pk, loser.pk], cause=MembershipCause.MERGE)
     return Merge.objects.create(winner=winner, loser=loser, reason=reason, at=at, moved=moved)
 
 
@@ -81,6 +83,7 @@ def undo_merge(*, merge_id: int, at: datetime) -> None:
     rebuild_summaries(profile_ids=[winner.pk, loser.pk])
     refresh_marketing_ok(profile_ids=[winner.pk, loser.pk])
     mark_dirty(units=[str(winner.pk), str(loser.pk)])
+    mark_changed(profile_ids=[winner.pk, loser.pk], cause=MembershipCause.MERGE)
     row.undone_at = at
     row.save(update_fields=["undone_at"])
 
@@ -98,6 +101,7 @@ def split_identity(*, identity_id: int, at: datetime) -> Profile:
     Event.objects.filter(profile=old_id, identity=identity).update(profile_id=new_id)
     rebuild_summaries(profile_ids=[old_id, new_id])
     mark_dirty(units=[str(old_id), str(new_id)])
+    mark_changed(profile_ids=[old_id, new_id], cause=MembershipCause.MERGE)
     return Profile.objects.get(pk=new_id)
 
 

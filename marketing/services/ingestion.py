@@ -17,6 +17,7 @@ from marketing.models import DeadLetter, Event, EventType, Source
 from marketing.services import traits
 from marketing.services.archive import archived_messages
 from marketing.services.bulk import insert_new
+from marketing.services.changes import mark_changed
 from marketing.services.messages import (
     EXPOSURE_EVENT,
     ORDER_EVENT,
@@ -200,6 +201,7 @@ def _store_events(good: Sequence[tuple[int, Message]], batch: _Batch) -> None:
     result.accepted += len(new)
     # Columns 3, 4, 5 and 7 of a row are profile, type, moment and value.
     mark_dirty(units={str(row[3]) for key, row in rows.items() if key in new})
+    mark_changed(profile_ids={row[3] for key, row in rows.items() if key in new})
     facts: list[Fact] = [(row[3], row[4], row[5], row[7]) for key, row in rows.items() if key in new]
     if facts:
         add_facts(facts=facts, order_type=batch.types.get(ORDER_EVENT), refund_type=batch.types.get(REFUND_EVENT))

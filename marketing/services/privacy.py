@@ -25,6 +25,7 @@ from marketing.choices import IdentityKind
 from marketing.errors import UnknownProfile
 from marketing.models import (
     Activity,
+    ChangedProfile,
     Consent,
     DataRequest,
     DeadLetter,
@@ -42,6 +43,7 @@ from marketing.models import (
 from marketing.selectors.rule_words import Sentence, describe
 from marketing.selectors.rule_words import names as rule_names
 from marketing.services.archive import export_archived, forget_archived
+from marketing.services.membership import uncount
 from marketing.services.messages import IdentityKey
 from marketing.services.notices import announce
 from marketing.services.tombstones import bury
@@ -61,6 +63,7 @@ TABLES: Final[tuple[tuple[type[models.Model], tuple[str, ...]], ...]] = (
     (DataRequest, ("profile",)),
     (Delivery, ("profile",)),
     (Membership, ("profile",)),
+    (ChangedProfile, ("profile",)),
     (MembershipEvent, ("profile",)),
     (Merge, ("winner", "loser")),
     (ProfileAlias, ("winner", "loser")),
@@ -105,6 +108,7 @@ def erase_profile(*, profile_id: int, at: datetime) -> Counter[str]:
         deleted["slate"] += recommender.forget(user_id=str(pk)).slates
     deleted["deadletter"] += _forget_letters(ids, known)
     deleted["archivedevent"] += forget_archived(identity_ids=_identity_ids(ids))
+    uncount(profile_ids=ids)
     for token in DataRequest.objects.filter(profile__in=ids).values_list("token", flat=True):
         transaction.on_commit(partial((Path(settings.DATA_DIR) / EXPORTS / f"{token}.zip").unlink, missing_ok=True))
     Profile.objects.filter(pk__in=ids).update(merged_into=None)

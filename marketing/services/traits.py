@@ -16,6 +16,7 @@ from marketing.choices import TraitType
 from marketing.errors import BadTrait
 from marketing.models import Profile, TraitDefinition
 from marketing.services.bulk import staged
+from marketing.services.changes import mark_changed
 
 EPOCH_DAY: Final = date(1970, 1, 1)
 LONGEST_TEXT: Final = 255
@@ -84,6 +85,7 @@ def apply(*, statements: Sequence[Statement], source_id: int | None) -> Counter[
             typed.append((one.profile_id, one.at, known))
     _store_typed(typed)
     _store_custom(custom)
+    mark_changed(profile_ids={*(row[0] for row in typed), *(profile_id for profile_id, _ in custom)})
     return ignored
 
 

@@ -19,21 +19,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from marketing import tasks
 from marketing.errors import BadRule, CannotEditSegment
-from marketing.forms.segments import (
-    MATCHES,
-    PROPERTY_OPS,
-    Builder,
-    SegmentForm,
-    act,
-    builder_of,
-    choices,
-    new_builder,
-    read_builder,
-    row_views,
-    rule_of,
-)
+from marketing.forms.builder import MATCHES, PROPERTY_OPS, Builder, act, new_builder, read_builder
+from marketing.forms.rules import builder_of, rule_of
+from marketing.forms.segments import SegmentForm, choices, group_views
 from marketing.models import Segment
-from marketing.selectors import rule_words
+from marketing.selectors import rule_insight, rule_words
 from marketing.selectors import segments as reads
 from marketing.selectors.profiles import get_profile, people
 from marketing.services import segments as services
@@ -104,6 +94,7 @@ def segment_new(request: HttpRequest) -> HttpResponse:
         segment = services.create_segment(
             name=form.cleaned_data["name"],
             description=form.cleaned_data["description"],
+            is_marketing=form.cleaned_data["is_marketing"],
             rule=rule,
             at=timezone.now(),
             actor=_actor(request),
@@ -122,7 +113,7 @@ def segment_edit(request: HttpRequest, slug: str) -> HttpResponse:
     segment = _segment(slug)
     rule = segment.version.rule if segment.version else {"root": {"all": []}}
     if request.method == "GET":
-        form = SegmentForm(initial={"name": segment.name, "description": segment.description})
+        form = SegmentForm(initial={name: getattr(segment, name) for name in SegmentForm.base_fields})
         builder = builder_of(rule)
         raw = "" if builder else json.dumps(rule, indent=2, ensure_ascii=False)
         return _form_page(request, form, builder, segment=segment, raw=raw)
@@ -140,6 +131,7 @@ def segment_edit(request: HttpRequest, slug: str) -> HttpResponse:
             actor=_actor(request),
             name=form.cleaned_data["name"],
             description=form.cleaned_data["description"],
+            is_marketing=form.cleaned_data["is_marketing"],
         )
     except (ValueError, RecursionError):
         form.add_error(None, _("The rule is not JSON."))
@@ -171,16 +163,28 @@ def segment_count(request: HttpRequest) -> HttpResponse:
     try:
         rule = json.loads(raw) if raw else rule_of(read_builder(request.POST), reads.vocabulary())
         if rule is not None:
-            context = {
-                "count": reads.count(rule=rule, at=timezone.now(), is_exact=False),
-                "sentence": rule_words.describe(rule),
-                "some": people(ids=reads.matching_ids(rule=rule, at=timezone.now(), limit=SOME)),
-            }
+            context = _counted(request, rule)
     except BadRule as error:
         context = {"problem": str(error)}
     except (ValueError, RecursionError):
         context = {"problem": _("The rule is not JSON.")}
     return render(request, "marketing/segments/_count.html", context)
+
+
+def _counted(request: HttpRequest, rule: Any) -> dict[str, Any]:
+    """What is shown of a rule: of very many people first the count of a sample, then everybody's."""
+    at = timezone.now()
+    reads.read_rule(rule)
+    if request.POST.get("is_marketing"):
+        rule = reads.without_objectors(rule)
+    count = reads.count(rule=rule, at=at, is_exact="exact" in request.GET)
+    return {
+        "count": count,
+        "sentence": rule_words.describe(rule),
+        "some": people(ids=reads.matching_ids(rule=rule, at=at, limit=SOME, is_sampled=count.is_sampled)),
+        "overlaps": rule_insight.overlaps(rule=rule, at=at, found=count, without=request.POST.get("slug", "")),
+        "sql": rule_insight.readable_sql(rule=rule, at=at),
+    }
 
 
 @login_required
@@ -270,7 +274,7 @@ def _builder_context(builder: Builder, *, without: str = "") -> dict[str, Any]:
     words, known = reads.vocabulary(), rule_words.names()
     return {
         "builder": builder,
-        "groups": [(group, row_views(group, words, known)) for group in builder.groups],
+        "groups": group_views(builder, words, known),
         "choices": choices(words, known, without=without),
         "matches": MATCHES,
         "property_ops": [(op, rule_words.OP_WORDS[op]) for op in PROPERTY_OPS],

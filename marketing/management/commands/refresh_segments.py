@@ -1,4 +1,4 @@
-"""`manage.py refresh_segments [SLUG …]`: bring the members in line with the rules."""
+"""`manage.py refresh_segments [--full] [SLUG …]`: bring the members in line with the rules."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from django.utils import timezone
 from marketing.errors import MarketingError
 from marketing.models import Segment
 from marketing.selectors.segments import refresh_order
-from marketing.services.segments import refresh_segment
+from marketing.services.membership import refresh_changes, refresh_segment
 
 
 class Command(BaseCommand):
-    help = "Refresh segments (all, or those named), each after the ones it depends on."
+    help = (
+        "Refresh segments, each after the ones it depends on: for the people who can have changed sides since the last "
+        "time. Those named, and all of them with --full, are counted for everybody."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slugs", nargs="*", metavar="SLUG")
+        parser.add_argument("--full", action="store_true", help="count everybody, whoever changed")
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = dict(Segment.objects.values_list("slug", "pk"))
@@ -26,6 +30,9 @@ class Command(BaseCommand):
             raise CommandError(f"there is no segment {', '.join(unknown)}")
         wanted = {names[slug] for slug in options["slugs"]}
         slugs = {pk: slug for slug, pk in names.items()}
+        if not wanted and not options["full"]:
+            self._refresh_changes(slugs)
+            return
         for pk in refresh_order():
             if wanted and pk not in wanted:
                 continue
@@ -34,3 +41,10 @@ class Command(BaseCommand):
             except MarketingError as error:
                 raise CommandError(str(error)) from error
             self.stdout.write(f"{slugs[pk]}: {result.members} members (+{result.entered} −{result.left})")
+
+    def _refresh_changes(self, slugs: dict[int, str]) -> None:
+        found = refresh_changes(at=timezone.now())
+        for pk, result in found.refreshed.items():
+            self.stdout.write(f"{slugs[pk]}: {result.members} members (+{result.entered} −{result.left})")
+        if found.failed:
+            raise CommandError("; ".join(f"{slugs[one.segment_id]}: {one.error}" for one in found.failed))

@@ -15,6 +15,7 @@ from marketing.models import (
     Activity,
     Campaign,
     CampaignArm,
+    ChangedProfile,
     ChangeLog,
     Consent,
     ConsentText,
@@ -140,7 +141,7 @@ def _remove_people(ids: list[int]) -> None:
     forget_units(unit_type=UNIT_TYPE, unit_ids=units)
     forget_users(user_ids=units)
     _forget_changes("profile", ids)
-    for model in (Event, Activity, Consent, Membership, MembershipEvent, ProfileTrait, Delivery):
+    for model in (Event, Activity, ChangedProfile, Consent, Membership, MembershipEvent, ProfileTrait, Delivery):
         model._default_manager.filter(profile__in=ids).delete()
     Merge.objects.filter(Q(winner__in=ids) | Q(loser__in=ids)).delete()
     ProfileAlias.objects.filter(Q(winner__in=ids) | Q(loser__in=ids)).delete()

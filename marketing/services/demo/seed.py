@@ -24,7 +24,8 @@ from marketing.services.demo.shop import Shop, build_shop
 from marketing.services.demo.stage import Ending, Season, Trial
 from marketing.services.demo.world import DAY, WINDOW_DAYS, Events, Rates, microseconds
 from marketing.services.lifecycle import finish, launch
-from marketing.services.segments import create_segment, refresh_segment
+from marketing.services.membership import refresh_segment
+from marketing.services.segments import create_segment
 from recommender.errors import TrainingInProgress
 from recommender.services.strategies import ensure_default_strategies
 from recommender.services.training import train

@@ -17,6 +17,7 @@ from django.db.models import F, QuerySet
 
 from marketing.choices import CampaignKind, CampaignStatus, CrashPolicy, DeliveryStatus, SkipReason
 from marketing.models import Delivery
+from marketing.services.changes import mark_changed
 
 LEASE: Final = timedelta(seconds=settings.SENDING_LEASE_SECONDS)
 """Longer than any batch takes with the provider's time-out."""
@@ -70,11 +71,14 @@ def begin(*, ids: Collection[int], claim: str, at: datetime) -> list[int]:
 
 def settle(*, ids: Collection[int], claim: str, status: DeliveryStatus, at: datetime, reason: str = "") -> int:
     """Move messages of this claim to an end; return how many were still ours."""
-    return (
-        Delivery.objects.filter(pk__in=ids, claim=claim)
-        .filter(status__in=(DeliveryStatus.CLAIMED, DeliveryStatus.SENDING))
-        .update(status=status, status_at=at, claim="", lease_until=None, reason=reason[:REASON_LENGTH])
-    )
+    rows = Delivery.objects.filter(pk__in=ids, claim=claim)
+    with transaction.atomic():
+        settled = rows.filter(status__in=(DeliveryStatus.CLAIMED, DeliveryStatus.SENDING)).update(
+            status=status, status_at=at, claim="", lease_until=None, reason=reason[:REASON_LENGTH]
+        )
+        if settled and status == DeliveryStatus.SENT:
+            _tell_segments(ids)
+    return settled
 
 
 def postpone(*, ids: Collection[int], claim: str, send_at: datetime, at: datetime, reason: str = "") -> int:
@@ -129,14 +133,26 @@ def resolve(*, campaign_id: int, ids: Sequence[int], was_sent: bool, at: datetim
     """Settle uncertain messages by hand: they went, or they are sent again. Returns how many were still uncertain."""
     rows = Delivery.objects.filter(campaign_id=campaign_id, pk__in=ids, status=DeliveryStatus.UNCERTAIN)
     if was_sent:
-        return rows.update(status=DeliveryStatus.SENT, status_at=at)
+        with transaction.atomic():
+            settled = rows.update(status=DeliveryStatus.SENT, status_at=at)
+            _tell_segments(ids)
+        return settled
     return rows.update(status=DeliveryStatus.PENDING, status_at=at, send_at=at)
 
 
 def confirm(*, delivery_id: int, at: datetime) -> bool:
     """Settle an uncertain message that somebody was told about: it did leave."""
     rows = Delivery.objects.filter(pk=delivery_id, status=DeliveryStatus.UNCERTAIN)
-    return bool(rows.update(status=DeliveryStatus.SENT, status_at=at))
+    with transaction.atomic():
+        is_settled = bool(rows.update(status=DeliveryStatus.SENT, status_at=at))
+        _tell_segments([delivery_id])
+    return is_settled
+
+
+def _tell_segments(ids: Collection[int]) -> None:
+    """Rules may ask who got a campaign's message."""
+    rows = Delivery.objects.filter(pk__in=ids, status=DeliveryStatus.SENT)
+    mark_changed(profile_ids=rows.values_list("profile_id", flat=True))
 
 
 def _sending(ids: Collection[int], claim: str) -> QuerySet[Delivery, int]:

@@ -15,7 +15,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from marketing import tasks
 from marketing.choices import TraitType
-from marketing.forms.segments import Builder, act, builder_of, new_builder, read_builder, rule_of
+from marketing.forms.builder import Builder, act, new_builder, read_builder
+from marketing.forms.rules import builder_of, rule_of
 from marketing.models import Membership, Segment
 from marketing.selectors import segments as reads
 from marketing.services.profiles import declare_trait
@@ -34,7 +35,7 @@ def marketer(client: Client) -> Client:
 
 
 def row(group: str = "g1", **given: str) -> dict[str, str]:
-    blank = dict.fromkeys(("negated", "op", "value", "days", "property", "property_value"), "")
+    blank = dict.fromkeys(("negated", "op", "value", "days", "until", "property", "property_value"), "")
     return {**blank, "group": group, "n": "1", "measure": "count", "property_op": "eq", **given}
 
 
@@ -222,9 +223,17 @@ def test_builder__posted_nonsense__is_left_out() -> None:
         ({"not": GERMANS}, [("all", 1)]),
         ({"any": [GERMANS, {"all": [GERMANS]}]}, [("any", 1), ("all", 1)]),
         ({"all": [{"any": [GERMANS]}, {"all": []}]}, [("any", 1), ("all", 0)]),
-        ({"all": [{"any": [{"all": [GERMANS]}]}]}, None),
-        ({"not": {"all": [GERMANS]}}, None),
-        ({"event": "a", "op": "gte", "n": 1, "where": [{"property": "p", "op": "gt", "value": 1}]}, None),
+        ({"all": [{"any": [{"all": [GERMANS]}]}]}, [("any", 0), ("all", 1)]),
+        ({"not": {"all": [GERMANS]}}, [("not_all", 1)]),
+        ({"event": "a", "op": "gte", "n": 1, "where": [{"property": "p", "op": "gt", "value": 1}]}, [("all", 1)]),
+        (
+            {"all": [{"any": [{"all": [{"any": [{"all": [GERMANS]}]}]}]}]},
+            [("any", 0), ("all", 0), ("any", 0), ("all", 1)],
+        ),
+        ({"all": [{"any": [{"all": [{"any": [{"all": [{"any": [GERMANS]}]}]}]}]}]}, None),
+        ({"any": [GERMANS, {"all": []}]}, None),
+        ({"any": []}, None),
+        ({"event": "a", "op": "gte", "n": 1, "where": [{"property": "p", "op": "in", "value": [1]}]}, None),
         ({"event": "a", "op": "gte", "n": 1, "where": [{"property": "p", "op": "eq", "value": 1}]}, None),
     ],
 )
@@ -314,7 +323,7 @@ def test_edit__what_cannot_be__is_refused_with_the_reason(marketer: Client) -> N
 
 
 def test_edit__deep_rule__is_edited_as_json(marketer: Client) -> None:
-    deep = {"not": {"all": [GERMANS, {"any": [GERMANS]}]}}
+    deep: dict[str, Any] = {"not": {"all": [GERMANS, {"any": [{"all": [{"any": [{"all": [GERMANS]}]}]}]}]}}
     segment = make_segment(deep, slug="deep")
     url = reverse("marketing:segment-edit", args=["deep"])
     assert 'name="rule_json"' in marketer.get(url).content.decode()
