@@ -197,6 +197,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 BEHIND_TLS_PROXY = env.flag("HOLDOUT_BEHIND_TLS_PROXY", default=False)
 if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# `Sec-GPC` is honored always; `DNT`, which browsers have given up, where the operator says so.
+HONOR_DO_NOT_TRACK = env.flag("HOLDOUT_DO_NOT_TRACK", default=False)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
 RATE_LIMIT_STORAGE = REDIS_URL or "memory://"
 

@@ -23,6 +23,7 @@ from experiments.definitions import (
 )
 from experiments.targeting import tree as targeting
 from experiments.targeting.bots import is_crawler, is_program
+from experiments.targeting.signals import opts_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ __all__ = [
     "decode_definition",
     "is_crawler",
     "is_program",
+    "opts_out",
     "targeting",
 ]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import DatabaseError
 
 from experiments.choices import AssignmentReason
@@ -18,6 +19,7 @@ from experiments.services.assignment import Assignment, assign
 from experiments.services.exposure import is_storable
 from experiments.services.forcing import force, forced_arms
 from experiments.targeting.bots import is_crawler
+from experiments.targeting.signals import opts_out
 from experiments.wire.http import Environ
 
 Segments = Callable[[str, str], Sequence[str]]
@@ -52,6 +54,8 @@ class Asker:
 
     is_bot: bool = False
     forced: Mapping[str, str] = field(default_factory=dict)
+    opts_out: bool = False
+    """By `Sec-GPC`, or `DNT` where that is honored: as without consent, whatever the client says."""
 
 
 ANYBODY: Final = Asker()
@@ -63,9 +67,12 @@ def asker_of(environ: Environ, attributes: Mapping[str, Any], *, at: datetime) -
     agents = (environ.get("HTTP_USER_AGENT", ""), given if isinstance(given, str) else "")
     tokens = environ.get("HTTP_X_HOLDOUT_FORCE", "")
     is_bot = any(is_crawler(agent) for agent in agents)
-    if not is_bot and not tokens:
+    is_private = opts_out(
+        gpc=environ.get("HTTP_SEC_GPC", ""), dnt=environ.get("HTTP_DNT", ""), honors_dnt=settings.HONOR_DO_NOT_TRACK
+    )
+    if not is_bot and not tokens and not is_private:
         return ANYBODY
-    return Asker(is_bot, forced_arms(tokens=tokens, at=at))
+    return Asker(is_bot, forced_arms(tokens=tokens, at=at), is_private)
 
 
 def no_segments(_unit_type: str, _unit_id: str) -> Sequence[str]:
@@ -91,7 +98,7 @@ def evaluate(
         return shown
     if asker.is_bot and config.shipped is None and config.is_live:
         return Assignment(config.key, None, None, None, None, AssignmentReason.BOT, False)
-    if attributes.get(CONSENT) is not True and needs_consent(config):
+    if (asker.opts_out or attributes.get(CONSENT) is not True) and needs_consent(config):
         return Assignment(config.key, None, None, None, None, NO_CONSENT, False)
     if not unit_id:
         return Assignment(config.key, None, None, None, None, AssignmentReason.NO_UNIT, False)

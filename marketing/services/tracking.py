@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
@@ -19,6 +19,7 @@ from marketing.errors import UnknownVisitor
 from marketing.models import Link
 from marketing.segmentation.clock import to_micros
 from marketing.selectors.campaigns import ArmConfig
+from marketing.selectors.consent import consent_state
 from marketing.services.audience import Person, Visitor, find_person
 from marketing.services.campaigns import is_safe_target
 from marketing.services.consent import Statement, record_consents
@@ -37,6 +38,9 @@ VIEW: Final = "Product Viewed"
 ORDER: Final = "Order Completed"
 WITHDRAWN: Final = "Consent Withdrawn"
 CLICK_SALT: Final = "marketing.click"
+SIGNAL: Final = "sec-gpc"
+SIGNAL_VERSION: Final = "gpc-1"
+SIGNAL_TEXT: Final = "Sec-GPC: 1 (do not sell or share my data)"
 CONSENT_TEXT_VERSION: Final = "shop-2026-11"
 CONSENT_PURPOSES: Final = (Purpose.ANALYTICS, Purpose.PERSONALIZATION)
 MICRO: Final = 1_000_000
@@ -194,6 +198,37 @@ def choose_consent(*, visitor: Visitor, purposes: frozenset[str], text: str, at:
         gone = [purpose for purpose in CONSENT_PURPOSES if purpose in person.purposes and purpose not in purposes]
         store_withdrawals(profile_id=profile_id, purposes=gone, at=at)
     return anonymous_id if purposes else ""
+
+
+@transaction.atomic
+def honor_signal(*, visitor: Visitor, at: datetime) -> bool:
+    """Write down that a browser we know asks for privacy, once: nothing is concluded from its person's data any more.
+
+    Whoever never agreed to be recognized is not looked up, and leaves nothing. The signal is an opt-out of sale and
+    sharing (CCPA); what the person allowed by hand for other channels stays.
+    """
+    if not visitor.opts_out or not visitor.anonymous_id:
+        return False
+    person = find_person(visitor=replace(visitor, opts_out=False))
+    if person is None:
+        return False
+    newest = consent_state(profile_id=person.profile_id).get(Purpose.PROFILING.value)
+    if newest is not None and not newest.granted:
+        return False
+    record_consents(
+        statements=[
+            Statement(
+                profile_id=person.profile_id,
+                purpose=Purpose.PROFILING,
+                granted=False,
+                text_version=SIGNAL_VERSION,
+                text=SIGNAL_TEXT,
+                source=SIGNAL,
+                at=to_micros(at),
+            )
+        ]
+    )
+    return True
 
 
 def store_withdrawals(*, profile_id: int, purposes: Iterable[str], at: datetime) -> None:

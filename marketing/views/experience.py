@@ -12,7 +12,7 @@ from experiments.services.forcing import COOKIE, forced_arms
 from marketing.errors import UnknownCampaign
 from marketing.selectors.campaigns import public_config
 from marketing.services.experience import serve
-from marketing.services.tracking import button_token, shown_items
+from marketing.services.tracking import button_token, honor_signal, shown_items
 from marketing.views.public import frame
 from marketing.views.visitor import visitor_of
 
@@ -36,7 +36,10 @@ def slot(request: HttpRequest, slug: str) -> HttpResponse:
     try:
         at = timezone.now()
         forced = forced_arms(tokens=request.COOKIES.get(COOKIE, ""), at=at)
-        experience = serve(slug=slug, visitor=visitor_of(request), at=at, forced=forced)
+        visitor = visitor_of(request)
+        if visitor.opts_out:
+            honor_signal(visitor=visitor, at=at)
+        experience = serve(slug=slug, visitor=visitor, at=at, forced=forced)
     except UnknownCampaign as error:
         raise Http404 from error
     context = {

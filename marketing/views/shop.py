@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from marketing.errors import UnknownVisitor
 from marketing.forms.consent import CONSENT_TEXT, ConsentForm
 from marketing.selectors.visitors import find_demo_person
-from marketing.services.tracking import choose_consent, record_order, record_view
+from marketing.services.tracking import choose_consent, honor_signal, record_order, record_view
 from marketing.views.public import frame
 from marketing.views.visitor import play, remember_choice, remember_visitor, visitor_of
 from recommender.selectors import get_item, list_categories, list_items
@@ -44,6 +44,8 @@ def item(request: HttpRequest, item_id: str) -> HttpResponse:
     if found is None:
         raise Http404
     visitor = visitor_of(request)
+    if visitor.opts_out:
+        honor_signal(visitor=visitor, at=timezone.now())
     record_view(item_id=item_id, visitor=visitor, at=timezone.now())
     context = {
         "item": found,

@@ -7,7 +7,7 @@ from typing import Final
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from experiments.ports import is_program
+from experiments.ports import is_program, opts_out
 from marketing.services.audience import Visitor
 
 VISITOR_COOKIE: Final = "holdout_visitor"
@@ -24,7 +24,11 @@ def visitor_of(request: HttpRequest) -> Visitor:
         anonymous_id=_signed(request, VISITOR_COOKIE),
         demo_profile_id=_number(_signed(request, DEMO_COOKIE)),
         suspicion=_suspicion(request),
-        opts_out=request.headers.get("Sec-GPC") == "1",
+        opts_out=opts_out(
+            gpc=request.headers.get("Sec-GPC", ""),
+            dnt=request.headers.get("DNT", ""),
+            honors_dnt=settings.HONOR_DO_NOT_TRACK,
+        ),
     )
 
 

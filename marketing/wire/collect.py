@@ -19,6 +19,7 @@ import orjson
 import uuid_utils
 from django.conf import settings
 
+from experiments.ports import opts_out
 from marketing.choices import KeyScope
 from marketing.errors import KeysUnknown
 from marketing.spooling import reader
@@ -131,6 +132,10 @@ def _answer(environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:
         raise Refused(
             "429 Too Many Requests", "this key's rate limit or quota is used up", [("Retry-After", str(wait))]
         )
+    if opts_out(
+        gpc=environ.get("HTTP_SEC_GPC", ""), dnt=environ.get("HTTP_DNT", ""), honors_dnt=settings.HONOR_DO_NOT_TRACK
+    ):
+        return "200 OK", [], b'{"success":true}'  # a browser that asks for privacy: taken, and not kept
     try:
         here.writer.write(spool_line(source=key.source_id, kind=kind, body=raw))
     except SpoolFull as error:
