@@ -18,6 +18,21 @@ from django.core.exceptions import ImproperlyConfigured
 
 env = environ.Env()
 
+MAIL_PROVIDERS = (
+    "amazon_ses",
+    "brevo",
+    "mailersend",
+    "mailgun",
+    "mailjet",
+    "mailtrap",
+    "mandrill",
+    "postal",
+    "postmark",
+    "resend",
+    "sendgrid",
+    "sparkpost",
+    "unisender_go",
+)
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -154,6 +169,11 @@ def redis(name: str) -> str:
     if url and not url.startswith(("redis://", "rediss://", "unix://")):
         raise ImproperlyConfigured(f"{name}={_without_password(url)!r} is no address of Redis: redis://host:6379/0.")
     return url
+
+
+def prefixed(prefix: str) -> dict[str, str]:
+    """Return the variables whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in os.environ.items() if name.startswith(prefix)}
 
 
 def mailbox(name: str) -> str:

@@ -212,6 +212,11 @@ EMAIL_USE_TLS = EMAIL_CONFIG.get("EMAIL_USE_TLS", False)
 EMAIL_TIMEOUT = 20  # seconds
 # After so long a silence of a worker the messages that it held are looked at again.
 SENDING_LEASE_SECONDS = env.integer("HOLDOUT_LEASE_SECONDS", default=120, lower=1, upper=3_600)
+# A provider with an API in the place of SMTP; ANYMAIL_… are what django-anymail names its keys.
+MAIL_PROVIDER = env.choice("HOLDOUT_MAIL_PROVIDER", default="", allowed=("", *env.MAIL_PROVIDERS))
+ANYMAIL: dict[str, Any] = {"IGNORE_UNSUPPORTED_FEATURES": True, **env.prefixed("ANYMAIL_")}
+if MAIL_PROVIDER:
+    EMAIL_BACKEND = f"anymail.backends.{MAIL_PROVIDER}.EmailBackend"
 # Where bounces and complaints come back to: a folder, imaps://user:password@host/INBOX or pop3s://…
 BOUNCE_MAILBOX = env.mailbox("HOLDOUT_BOUNCE_MAILBOX")
 DEFAULT_FROM_EMAIL = os.environ.get("HOLDOUT_FROM_EMAIL", "holdout@localhost")

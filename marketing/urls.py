@@ -70,6 +70,7 @@ CAMPAIGNS = [
     path("me/<str:token>/data/", person.data, name="me-data"),
     path("me/<str:token>/data/<slug:name>.zip", person.download, name="me-download"),
     path("me/<str:token>/erase/", person.erase, name="me-erase"),
+    path("hooks/mail/<slug:provider>/", mail.provider_events, name="provider-events"),
     path("shop/", shop.shop, name="shop"),
     path("shop/-/be/", shop.be, name="shop-be"),
     path("shop/-/consent/", shop.consent, name="consent"),

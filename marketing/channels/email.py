@@ -26,22 +26,22 @@ class EmailChannel:
         try:
             self._make_ready()
         except smtplib.SMTPAuthenticationError as error:
-            return Outcome(Fate.DOWN, str(error.smtp_code), _said(error.smtp_error))
+            return Outcome(Fate.DOWN, str(error.smtp_code), said(error.smtp_error))
         except (OSError, smtplib.SMTPException) as error:
             self.close()
-            return Outcome(Fate.DOWN, "", _said(error))
+            return Outcome(Fate.DOWN, "", said(error))
         try:
-            self._backend.send_messages([_message(mail)])
+            self._backend.send_messages([message_of(mail)])
         except smtplib.SMTPRecipientsRefused as error:
             code, text = next(iter(error.recipients.values()))
-            return Outcome(_fate(code), str(code), _said(text))
+            return Outcome(_fate(code), str(code), said(text))
         except smtplib.SMTPResponseException as error:  # sender refused, data refused
-            return Outcome(_fate(error.smtp_code), str(error.smtp_code), _said(error.smtp_error))
+            return Outcome(_fate(error.smtp_code), str(error.smtp_code), said(error.smtp_error))
         except ValueError as error:  # a header with a line break, an address that is none
-            return Outcome(Fate.REJECTED, "", _said(error))
+            return Outcome(Fate.REJECTED, "", said(error))
         except (OSError, smtplib.SMTPException) as error:
             self.close()
-            return Outcome(Fate.UNKNOWN, "", _said(error))
+            return Outcome(Fate.UNKNOWN, "", said(error))
         self._used_at = time.monotonic()
         return Outcome(Fate.ACCEPTED)
 
@@ -59,7 +59,9 @@ class EmailChannel:
         self._backend.open()
 
 
-def _message(mail: Mail) -> EmailMultiAlternatives:
+def message_of(mail: Mail) -> EmailMultiAlternatives:
+    """Return the message as Django's backends take it."""
+    visible = {"From": mail.sender} if mail.return_path else {}
     message = EmailMultiAlternatives(
         subject=mail.subject,
         body=mail.text,
@@ -67,9 +69,11 @@ def _message(mail: Mail) -> EmailMultiAlternatives:
         from_email=mail.return_path or mail.sender,
         to=[mail.recipient],
         reply_to=[mail.reply_to] if mail.reply_to else None,
-        headers={"Message-ID": mail.message_id, "From": mail.sender, **mail.headers},
+        headers={"Message-ID": mail.message_id, **visible, **mail.headers},
     )
     message.attach_alternative(mail.html, "text/html")
+    # A provider's API takes it along and says it in its reports; SMTP does not look at it.
+    message.metadata = {"delivery": mail.key}  # type: ignore[attr-defined]  # django-anymail's
     return message
 
 
@@ -77,6 +81,7 @@ def _fate(code: int) -> Fate:
     return Fate.REJECTED if code >= 500 else Fate.TEMPORARY
 
 
-def _said(text: object) -> str:
+def said(text: object) -> str:
+    """Return a server's words on one line, cut."""
     said = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
     return " ".join(said.split())[:TEXT_LENGTH]

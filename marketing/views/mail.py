@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 
 from django.core import signing
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketing.services.sending.replies import record_mail_click, target_of, unsubscribe
 from marketing.services.sending.tokens import read_click, read_unsubscribe
@@ -34,6 +35,23 @@ def leave(request: HttpRequest, token: str) -> HttpResponse:
     response = render(request, "marketing/mail/unsubscribe.html", {"is_done": request.method == "POST"})
     response["Referrer-Policy"] = "no-referrer"
     return response
+
+
+@csrf_exempt  # the provider's secret, and its signature where it has one, are the proof
+@require_POST
+def provider_events(request: HttpRequest, provider: str) -> HttpResponse:
+    """Take what the mail provider reports: deliveries, bounces, complaints."""
+    from marketing.channels import providers  # noqa: PLC0415 - requests: most installations have no provider
+    from marketing.services.sending.providers import record_events  # noqa: PLC0415 - the same
+
+    try:
+        reports = providers.read_events(request, provider=provider)
+    except providers.UnknownProvider as error:
+        raise Http404 from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SuspiciousOperation("the body is no report of this provider") from error
+    record_events(reports=reports, provider=provider, at=timezone.now())
+    return HttpResponse()
 
 
 @never_cache

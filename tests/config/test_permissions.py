@@ -128,6 +128,7 @@ MATRIX: dict[str, Row] = {
     "marketing:me-data": Row(PUBLIC, arguments={"token": "wrong"}),
     "marketing:me-download": Row(PUBLIC, arguments={"token": "wrong", "name": "wrong"}),
     "marketing:me-erase": Row(PUBLIC, "post", {"token": "wrong"}),
+    "marketing:provider-events": Row(PUBLIC, "post", {"provider": "none"}),
     "marketing:shop": Row(PUBLIC),
     "marketing:shop-item": Row(PUBLIC, arguments={"item_id": "item-1"}),
     "marketing:shop-be": Row("marketing.view_profile", "post"),

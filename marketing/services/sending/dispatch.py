@@ -21,7 +21,7 @@ from experiments.services.assignment import Assignment, assign_many
 from experiments.services.exposure import ExposureRow, record_many
 from marketing.channels import Channel, Fate, Mail, Outcome
 from marketing.channels.bounces import enhanced_status, kind_of
-from marketing.channels.email import EmailChannel
+from marketing.channels.registry import open_email
 from marketing.choices import CrashPolicy, DeliveryStatus, FeedbackKind, Sensitivity, SkipReason
 from marketing.creatives.templates import BadTemplate
 from marketing.models import Campaign, Delivery, ProfileTrait
@@ -69,7 +69,7 @@ class _Prepared:
     is_withheld: bool
 
 
-def send_due(*, clock: Clock, seconds: float, channel: Callable[[], Channel] = EmailChannel) -> Sent:
+def send_due(*, clock: Clock, seconds: float, channel: Callable[[], Channel] = open_email) -> Sent:
     """Freeze new audiences and send what is due, for about so many seconds."""
     result = Sent()
     until = clock() + timedelta(seconds=seconds)
