@@ -1,9 +1,15 @@
 """How long rules take over many people: `python benchmarks/segments.py [--profiles 1000000 --events 20000000]`.
 
-Generates people and events (log-normal activity, 8 kinds of events over 180 days) in the database that DATABASE_URL
-names (an SQLite file in a temporary folder if it names none; it must be empty), then times the live count and a refresh
-of the reference rule (two traits, twice bought within 30 days, not 1 view in 7 days) beside the same question in SQL
-written by hand. Prints wall seconds, the median of five.
+Generates people, events (log-normal activity, 8 kinds of events over 180 days) and one campaign's messages in the
+database that DATABASE_URL names (an SQLite file in a temporary folder if it names none; it must be empty), and measures
+
+- the reference rule (two traits, bought at least twice in 30 days, not sent the campaign) beside the best SQL written
+  by hand for it, as a set and correlated;
+- the live count of that rule and of one that reads very many events;
+- fifty mixed segments: refreshed for everybody, and for few and many people with news.
+
+Prints CPU seconds, of this process and of the server's process that works for it (on PostgreSQL of the same machine),
+the median of five; the machine may be busy.
 """
 
 from __future__ import annotations
@@ -11,12 +17,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +35,51 @@ DAYS = 180
 DAY = 86_400_000_000
 CHUNK = 50_000
 EVENTS = ("Page Viewed",) * 6 + ("Product Viewed",) * 8 + ("Product Added",) * 3 + ("Products Searched",) * 2
-RULE = {
-    "schema": 1,
-    "root": {
-        "all": [
-            {"trait": "country", "op": "eq", "value": "DE"},
-            {"trait": "birth_year", "op": "gte", "value": 1986},
-            {"trait": "birth_year", "op": "lte", "value": 2001},
-            {"event": "Order Completed", "op": "gte", "n": 2, "days": 30},
-            {"not": {"event": "Products Searched", "op": "gte", "n": 1, "days": 7}},
-        ]
-    },
-}
-BY_HAND = """
+CAMPAIGN = "spring"
+TRAITS: list[dict[str, Any]] = [
+    {"trait": "country", "op": "eq", "value": "DE"},
+    {"trait": "birth_year", "op": "gte", "value": 1986},
+    {"trait": "birth_year", "op": "lte", "value": 2001},
+]
+BOUGHT_TWICE = {"event": "Order Completed", "op": "gte", "n": 2, "days": 30}
+RULE = {"schema": 1, "root": {"all": [*TRAITS, BOUGHT_TWICE, {"not": {"sent": CAMPAIGN}}]}}
+HEAVY = {"schema": 1, "root": {"event": "Product Viewed", "op": "gte", "n": 10, "days": 90}}
+BY_HAND = {
+    "as a set": """
 SELECT count(*) FROM marketing_profile p WHERE p.country = 'DE' AND p.birth_year BETWEEN 1986 AND 2001
 AND p.id IN (SELECT profile_id FROM marketing_event WHERE type_id = {order} AND at >= {month}
              GROUP BY profile_id{plus} HAVING count(*) >= 2)
-AND p.id NOT IN (SELECT profile_id FROM marketing_event WHERE type_id = {search} AND at >= {week})
-"""
+AND p.id NOT IN (SELECT profile_id FROM marketing_delivery WHERE campaign_id = {campaign} AND status = 'sent')
+""",
+    "correlated": """
+SELECT count(*) FROM marketing_profile p WHERE p.country = 'DE' AND p.birth_year BETWEEN 1986 AND 2001
+AND (SELECT count(*) FROM marketing_event e WHERE e.profile_id = p.id AND e.type_id = {order} AND e.at >= {month}) >= 2
+AND NOT EXISTS (SELECT 1 FROM marketing_delivery d
+                WHERE d.campaign_id = {campaign} AND d.profile_id = p.id AND d.status = 'sent')
+""",
+}
+
+
+def mixed(number: int) -> dict[str, Any]:
+    """One of fifty rules: traits, windows, sums, the whole past, last times, messages, other segments, samples."""
+    days, least = (7, 14, 30, 60, 90)[number // 10], 1 + number % 3
+    country = {"trait": "country", "op": "eq", "value": ("DE", "FR", "IT", "US")[number % 4]}
+    kinds: list[dict[str, Any]] = [
+        {"event": "Order Completed", "op": "gte", "n": least, "days": days},
+        {"not": {"event": "Products Searched", "op": "gte", "n": 1, "days": days}},
+        {"event": "Order Completed", "op": "gte", "n": 50 * least, "days": days, "measure": "sum"},
+        {"event": "Product Added", "op": "gte", "n": least, "days": days},
+        {"last": "Order Completed", "op": "not_within_days", "value": days},
+        {"event": "Order Completed", "op": "gte", "n": 3 * least},
+        {"trait": "birth_year", "op": "gte", "value": 1950 + number},
+        {"not": {"sent": CAMPAIGN}},
+        {"sample": {"salt": f"s{number}", "percent": days / 2}},
+        {"trait": "last_seen_at", "op": "within_days", "value": days},
+    ]
+    root = {"all": [country, kinds[number % 10], kinds[(number + 3) % 10]]}
+    if number % 10 == 9:
+        root["all"].append({"not": {"in_segment": f"mixed-{number - 9}"}})
+    return {"schema": 1, "root": root}
 
 
 def fill(*, profiles: int, events: int, seed: int) -> dict[str, int]:
@@ -82,22 +117,135 @@ def fill(*, profiles: int, events: int, seed: int) -> dict[str, int]:
         for number, pk in enumerate(rng.choices(ids, weights, k=min(CHUNK, events - start)), start=start):
             name = "Order Completed" if rng.random() < 0.06 else rng.choice(EVENTS)
             at = end - int(rng.random() * DAYS * DAY)
-            batch.append((source.pk, f"m{number:012d}", pk, pk, types[name], at, None, None, "", "", "", "{}"))
+            value = rng.randrange(5, 200) * 1_000_000 if name == "Order Completed" else None
+            batch.append((source.pk, f"m{number:012d}", pk, pk, types[name], at, None, value, "", "", "", "{}"))
         with transaction.atomic():
             insert_new(model=Event, columns=EVENT_COLUMNS, rows=batch, key="message_id")
+    return {**types, CAMPAIGN: fill_messages(ids, rng)}
+
+
+def fill_messages(ids: list[int], rng: random.Random) -> int:
+    """Send the campaign to a third, and bring the summaries up to date; return the campaign's key."""
+    from django.db import connection, transaction
+
+    from marketing.choices import DeliveryStatus
+    from marketing.models import Campaign, ChangedProfile, Delivery
+    from marketing.services.bulk import insert_new
+
+    stamp = connection.ops.adapt_datetimefield_value(NOW)
+    campaign = Campaign.objects.create(slug=CAMPAIGN, name=CAMPAIGN, created_at=NOW)
+    names = ("campaign_id", "step", "occurrence", "profile_id", "arm_key", "status", "status_at", "send_at", "claim")
+    fields = (*names, "attempts", "reason")
+    for start in range(0, len(ids), CHUNK):
+        sent = [pk for pk in ids[start : start + CHUNK] if rng.random() < 0.3]
+        messages = [(campaign.pk, 0, "", pk, "a", DeliveryStatus.SENT.value, stamp, stamp, "", 1, "") for pk in sent]
+        with transaction.atomic():
+            insert_new(model=Delivery, columns=fields, rows=messages, key="profile_id")
+    ChangedProfile.objects.all().delete()
     with connection.cursor() as cursor:
+        # What the ingestion keeps up beside the events.
+        cursor.execute(
+            "INSERT INTO marketing_activity (profile_id, type_id, n, first_at, last_at, total) "
+            "SELECT profile_id, type_id, count(*), min(at), max(at), COALESCE(sum(value), 0) "
+            "FROM marketing_event GROUP BY profile_id, type_id"
+        )
+        cursor.execute(
+            "UPDATE marketing_profile SET last_seen_at = (SELECT max(last_at) FROM marketing_activity a "
+            "WHERE a.profile_id = marketing_profile.id)"
+        )
         cursor.execute("ANALYZE")
-    return types
+    return campaign.pk
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """The median of five."""
-    times = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+def cpu() -> float:
+    """CPU seconds so far of this process and, on PostgreSQL, of the server's process behind its connection."""
+    from django.db import connection
+
+    used = time.process_time()
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            stat = Path(f"/proc/{cursor.fetchone()[0]}/stat").read_text().rpartition(")")[2].split()
+        used += (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
+def once(work: Callable[[], Any]) -> float:
+    begin = cpu()
+    work()
+    return cpu() - begin
+
+
+def seconds(work: Callable[[], Any], times: int = 5) -> float:
+    """The median of a few."""
+    return statistics.median(once(work) for _ in range(times))
+
+
+def measure_rules(types: dict[str, int]) -> None:
+    """The reference rule beside SQL by hand, and live counts."""
+    from django.db import connection
+
+    from marketing.segmentation.clock import to_micros
+    from marketing.selectors.segments import count, rule_cursor, rule_people
+
+    def run(sql: str, params: tuple[Any, ...] | None = None) -> int:
+        with rule_cursor() as cursor:
+            cursor.execute(sql, params)
+            return int(cursor.fetchone()[0])
+
+    def compiled() -> int:
+        people = rule_people(rule=RULE, at=NOW)
+        return run(f"SELECT count(*) FROM {people.sql}", people.params)
+
+    plus = "+0" if connection.vendor == "sqlite" else ""
+    given = {"order": types["Order Completed"], "campaign": types[CAMPAIGN], "plus": plus}
+    hand = {name: sql.format(month=to_micros(NOW) - 30 * DAY, **given) for name, sql in BY_HAND.items()}
+    found = compiled()
+    for name, sql in hand.items():
+        assert run(sql) == found, (name, run(sql), found)
+    times = {name: seconds(lambda sql=sql: run(sql)) for name, sql in hand.items()}  # type: ignore[misc]
+    exact = seconds(compiled)
+    print(
+        f"reference rule, {found:,} people: compiled {exact:.3f} s; by hand "
+        + ", ".join(f"{name} {one:.3f} s ({exact / one:.2f} ×)" for name, one in times.items())
+    )
+    for name, rule in (("reference", RULE), ("10 views in 90 days", HEAVY)):
+        everybody, sample = count(rule=rule, at=NOW), count(rule=rule, at=NOW, is_exact=False)
+        live = seconds(lambda rule=rule: count(rule=rule, at=NOW, is_exact=False))  # type: ignore[misc]
+        print(f"live count, {name}: {live:.3f} s, {sample.people:,} ± {sample.margin:,} of truly {everybody.people:,}")
+
+
+def measure_refreshes(profiles: int) -> None:
+    """Fifty segments, for everybody and for those who changed."""
+    from marketing.models import Membership, Segment
+    from marketing.selectors.segments import matching_ids
+    from marketing.services.changes import mark_changed
+    from marketing.services.membership import refresh_changes, refresh_segment
+    from marketing.services.segments import create_segment
+
+    made = [create_segment(slug=f"mixed-{n}", name=f"Mixed {n}", rule=mixed(n), at=NOW) for n in range(50)]
+    at = NOW
+    first = once(lambda: refresh_changes(at=at))
+
+    def all_over() -> None:
+        for segment in made:
+            refresh_segment(segment_id=segment.pk, at=at)
+
+    again = once(all_over)
+    members = Membership.objects.count()
+    print(f"50 segments, {members:,} members: first refresh {first:.1f} s, again for everybody {again:.1f} s")
+    rng = random.Random(2)
+    for changed in (0, 100, 1_000, 10_000):
+        if changed > profiles // 10:
+            break
+        at += timedelta(minutes=1)
+        mark_changed(profile_ids=rng.sample(range(1, profiles + 1), changed))
+        spent = once(partial(refresh_changes, at=at))
+        print(f"50 segments, {changed:,} people with news and a minute of the clock: {spent:.2f} s")
+    for segment in Segment.objects.select_related("version"):
+        assert segment.version is not None
+        stored = set(Membership.objects.filter(segment=segment).values_list("profile_id", flat=True))
+        assert stored == set(matching_ids(rule=segment.version.rule, at=at)), segment.slug
 
 
 def main() -> None:
@@ -115,55 +263,17 @@ def main() -> None:
         from django.core.management import call_command
         from django.db import connection
 
-        from marketing.segmentation.clock import to_micros
-        from marketing.selectors.segments import condition, count, rule_cursor
-        from marketing.services.segments import create_segment, refresh_segment
-
         call_command("migrate", verbosity=0)
         begin = time.perf_counter()
         types = fill(profiles=options.profiles, events=options.events, seed=options.seed)
         print(
             f"{options.profiles:,} people, {options.events:,} events on {connection.vendor}: "
-            f"written in {time.perf_counter() - begin:.0f} s"
+            f"written in {time.perf_counter() - begin:.0f} s",
+            flush=True,
         )
-        now = to_micros(NOW)
-        plus = "+0" if connection.vendor == "sqlite" else ""
-        sql = BY_HAND.format(
-            order=types["Order Completed"],
-            search=types["Products Searched"],
-            month=now - 30 * DAY,
-            week=now - 7 * DAY,
-            plus=plus,
-        )
-
-        def by_hand() -> int:
-            with rule_cursor() as cursor:
-                cursor.execute(sql)
-                return int(cursor.fetchone()[0])
-
-        def compiled() -> int:
-            where = condition(rule=RULE, at=NOW)
-            with rule_cursor() as cursor:
-                cursor.execute(
-                    f"SELECT count(*) FROM marketing_profile p WHERE p.merged_into_id IS NULL AND ({where.sql})",
-                    where.params,
-                )
-                return int(cursor.fetchone()[0])
-
-        found = compiled()
-        assert found == by_hand(), (found, by_hand())
-        hand, exact = seconds(by_hand), seconds(compiled)
-        preview = seconds(lambda: count(rule=RULE, at=NOW, is_exact=False))
-        segment = create_segment(name="Benchmark", rule=RULE, at=NOW)
-        everybody = create_segment(name="Known", rule={"schema": 1, "root": {"all": []}}, at=NOW)
-        first = seconds(lambda: refresh_segment(segment_id=segment.pk, at=NOW + timedelta(minutes=1)))
-        begin = time.perf_counter()
-        refresh_segment(segment_id=everybody.pk, at=NOW)
-        fill_all = time.perf_counter() - begin
-        print(
-            f"{found:,} people; by hand {hand:.3f} s, compiled {exact:.3f} s ({exact / hand:.2f} ×), "
-            f"live count {preview:.3f} s, refresh {first:.3f} s, first refresh of everybody {fill_all:.1f} s"
-        )
+        measure_rules(types)
+        measure_refreshes(options.profiles)
+        print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 if __name__ == "__main__":

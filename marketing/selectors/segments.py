@@ -97,9 +97,9 @@ def read_rule(rule: Any, words: Vocabulary | None = None) -> Node:
     return node
 
 
-def condition(*, rule: Any, at: datetime, scope: str | None = None) -> Condition:
+def condition(*, rule: Any, at: datetime, scope: str | None = None, words: Vocabulary | None = None) -> Condition:
     """Return the rule as SQL on `marketing_profile p`; in a `scope` (a table of ids) it is right for these only."""
-    words = vocabulary()
+    words = vocabulary() if words is None else words
     node = read_rule(rule, words)
     return compile_rule(node, vocabulary=words, at=to_micros(at), dialect=dialect(), scope=scope)
 
@@ -268,9 +268,9 @@ def referrers(slug: str) -> list[str]:
     return [one for one in living if slug in references(one)]
 
 
-def is_referred_to(slug: str) -> bool:
-    """Tell whether another segment's rule names this one."""
-    return any(slug in found for found in _direct_references().values())
+def referred_segments() -> set[str]:
+    """Return the segments that other segments' rules name."""
+    return {slug for found in _direct_references().values() for slug in found}
 
 
 def _direct_references() -> dict[str, set[str]]:

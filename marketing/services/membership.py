@@ -21,12 +21,13 @@ from marketing.errors import CannotEditSegment
 from marketing.models import Membership, MembershipEvent, Profile, Segment
 from marketing.segmentation.clock import to_micros
 from marketing.segmentation.flips import flips
-from marketing.segmentation.rules import HasConsent, Node, Trait, walk
+from marketing.segmentation.rules import HasConsent, Node, Trait, parse, walk
+from marketing.segmentation.vocabulary import Vocabulary
 from marketing.selectors.segments import (
     condition,
     dialect,
-    is_referred_to,
     read_rule,
+    referred_segments,
     refresh_order,
     rule_cursor,
     rule_in_force,
@@ -67,6 +68,20 @@ class ChangesResult:
     failed: list[Failed]
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is read once for any number of segments."""
+
+    at: datetime
+    words: Vocabulary
+    referred: frozenset[str]
+    """The segments that other segments' rules name."""
+
+    @classmethod
+    def begin(cls, at: datetime) -> _Run:
+        return cls(at=at, words=vocabulary(), referred=frozenset(referred_segments()))
+
+
 @transaction.atomic
 def refresh_segment(*, segment_id: int, at: datetime) -> RefreshResult:
     """Bring the stored members in line with the rule, and write down who entered and who left.
@@ -77,7 +92,7 @@ def refresh_segment(*, segment_id: int, at: datetime) -> RefreshResult:
     segment = _locked(segment_id)
     with connection.cursor() as cursor:
         stage_changes(cursor)
-    return _refresh_all(segment, at)
+    return _refresh_all(segment, _Run.begin(at))
 
 
 def refresh_changes(*, at: datetime) -> ChangesResult:
@@ -92,12 +107,13 @@ def refresh_changes(*, at: datetime) -> ChangesResult:
     is_much = changed > FEW and changed > MOST_CHANGED * Profile.objects.count()
     results: dict[int, RefreshResult] = {}
     failed: list[Failed] = []
-    for segment_id in refresh_order():
+    order, run = refresh_order(), _Run.begin(at)
+    for segment_id in order:
         try:
             with transaction.atomic():
                 segment = _locked(segment_id)
                 refresh = _refresh_all if is_much or _is_unknown(segment) else _refresh_some
-                results[segment_id] = refresh(segment, at)
+                results[segment_id] = refresh(segment, run)
         except Exception as error:  # noqa: BLE001 - kept on the segment, and told to whoever asked
             record_failure(segment_id=segment_id, reason=f"{type(error).__name__}: {error}", at=at)
             failed.append(Failed(segment_id, error))
@@ -132,8 +148,8 @@ def _is_unknown(segment: Segment) -> bool:
     )
 
 
-def _refresh_all(segment: Segment, at: datetime) -> RefreshResult:
-    where = condition(rule=rule_in_force(segment), at=at)
+def _refresh_all(segment: Segment, run: _Run) -> RefreshResult:
+    where = condition(rule=rule_in_force(segment), at=run.at, words=run.words)
     with rule_cursor() as cursor:
         _make_stages(cursor)
         cursor.execute(
@@ -143,14 +159,14 @@ def _refresh_all(segment: Segment, at: datetime) -> RefreshResult:
         )
         members = cursor.rowcount
         _analyze(cursor, "stage_members")
-        entered, left = _compare(cursor, segment, at, among="")
+        entered, left = _compare(cursor, segment, run, among="")
         _empty_stages(cursor)
-    return _finish(segment, at, RefreshResult(entered=entered, left=left, members=members))
+    return _finish(segment, run.at, RefreshResult(entered=entered, left=left, members=members))
 
 
-def _refresh_some(segment: Segment, at: datetime) -> RefreshResult:
+def _refresh_some(segment: Segment, run: _Run) -> RefreshResult:
     assert segment.refreshed_at is not None  # or it would be refreshed for everybody
-    words, rule = vocabulary(), rule_in_force(segment)
+    words, rule, at = run.words, rule_in_force(segment), run.at
     queries = flips(
         read_rule(rule, words),
         vocabulary=words,
@@ -158,7 +174,7 @@ def _refresh_some(segment: Segment, at: datetime) -> RefreshResult:
         until=to_micros(at),
         dialect=dialect(),
     )
-    where = condition(rule=rule, at=at, scope="stage_candidates")
+    where = condition(rule=rule, at=at, scope="stage_candidates", words=words)
     with rule_cursor() as cursor:
         _make_stages(cursor)
         parts = [f"SELECT id FROM {STAGE}", *(query.sql for query in queries)]  # noqa: S608 - constants
@@ -167,32 +183,31 @@ def _refresh_some(segment: Segment, at: datetime) -> RefreshResult:
             [value for query in queries for value in query.params],
         )
         looked_at = cursor.rowcount
+        if not looked_at:
+            return _finish(segment, at, RefreshResult(0, 0, _members_n(segment, 0)))
         _analyze(cursor, "stage_candidates")
         cursor.execute(
             "INSERT INTO stage_members SELECT p.id FROM stage_candidates c CROSS JOIN marketing_profile p "  # noqa: S608 - compiled, values are parameters
             f"WHERE p.id = c.id AND p.merged_into_id IS NULL AND ({where.sql})",
             where.params,
         )
-        entered, left = _compare(cursor, segment, at, among="stage_candidates")
+        entered, left = _compare(cursor, segment, run, among="stage_candidates")
         _empty_stages(cursor)
-    members = segment.members_n + entered - left
-    if _was_touched(segment):
-        members = segment.memberships.count()
-    return _finish(segment, at, RefreshResult(entered, left, members, looked_at))
+    return _finish(segment, at, RefreshResult(entered, left, _members_n(segment, entered - left), looked_at))
 
 
-def _was_touched(segment: Segment) -> bool:
-    """Whether merges took members out since the last refresh, which counted them."""
+def _members_n(segment: Segment, change: int) -> int:
+    """How many members there are now; counted only if merges took some out since the last refresh."""
     rows = MembershipEvent.objects.filter(segment=segment, at__gte=segment.refreshed_at, cause=MembershipCause.MERGE)
-    return rows.exists()
+    return segment.memberships.count() if rows.exists() else segment.members_n + change
 
 
-def _compare(cursor: CursorWrapper, segment: Segment, at: datetime, *, among: str) -> tuple[int, int]:
+def _compare(cursor: CursorWrapper, segment: Segment, run: _Run, *, among: str) -> tuple[int, int]:
     """Bring the stored members in line with `stage_members` (`among` the people of a table); return who came and went.
 
     The history is written first: it is what both changes are then read from.
     """
-    stamp = connection.ops.adapt_datetimefield_value(at)
+    stamp = connection.ops.adapt_datetimefield_value(run.at)
     cause = _cause(segment)
     history = "INSERT INTO marketing_membershipevent (segment_id, profile_id, change, at, cause) "
     new = "NOT EXISTS (SELECT 1 FROM marketing_membership m WHERE m.segment_id = %s AND m.profile_id = s.id)"
@@ -211,7 +226,7 @@ def _compare(cursor: CursorWrapper, segment: Segment, at: datetime, *, among: st
         (segment.pk, stamp, segment.pk),
     )
     left = cursor.rowcount
-    if (entered or left) and is_referred_to(segment.slug):
+    if (entered or left) and segment.slug in run.referred:
         _tell_dependents(cursor, segment, new=new, old=old, mine=mine, gone=gone)
     if entered:
         cursor.execute(
@@ -246,7 +261,7 @@ def _cause(segment: Segment) -> str:
     if segment.refreshed_version_id != segment.version_id or segment.refreshed_at is None:
         return f"'{MembershipCause.DEFINITION}'"
     causes = [MembershipCause.MERGE, MembershipCause.EVENT]
-    if _asks_for_consent(read_rule(rule_in_force(segment))):
+    if _asks_for_consent(parse(rule_in_force(segment))):
         causes.insert(0, MembershipCause.CONSENT)
     why = f"SELECT 1 FROM {STAGE} n WHERE n.id = p.id AND n.last > {segment.seen_change}"  # noqa: S608 - constants
     whens = (f"WHEN EXISTS ({why} AND n.by_{one} = 1) THEN '{one}'" for one in (cause.value for cause in causes))
