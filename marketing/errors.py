@@ -66,6 +66,14 @@ class DemoIsBusy(MarketingError):
     """Another process is building or removing the demo world."""
 
 
+class ProtectedTrait(MarketingError):
+    """A protected trait has no recorded legal basis, or is used without a reason that is logged."""
+
+
+class CannotReport(MarketingError):
+    """A report cannot be made; the message says what is missing."""
+
+
 class CannotEditSegment(MarketingError):
     """A segment cannot be changed, archived or refreshed."""
 

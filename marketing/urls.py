@@ -9,6 +9,7 @@ from marketing.views import (
     campaigns,
     demo,
     experience,
+    fairness,
     home,
     mail,
     person,
@@ -36,6 +37,7 @@ DATA = [
     path("segments/<slug:slug>/archive/", segments.segment_archive, name="segment-archive"),
     path("segments/<slug:slug>/why/<str:public_id>/", segments.segment_why, name="segment-why"),
     path("privacy/", privacy.overview, name="privacy"),
+    path("privacy/fairness/", fairness.report, name="fairness"),
     path("profiles/", profiles.profile_list, name="profile-list"),
     path("profiles/<str:public_id>/", profiles.profile_detail, name="profile-detail"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -147,6 +147,16 @@ def list_categories() -> list[str]:
 def item_titles(*, item_ids: Sequence[str]) -> dict[str, str]:
     """Titles by item id; an item that has left the catalogue is missing."""
     return dict(Item.objects.filter(item_id__in=set(item_ids)).values_list("item_id", "title"))
+
+
+def item_categories(*, item_ids: Collection[str]) -> dict[str, str]:
+    """The category of each of these items that is in the catalogue."""
+    found: dict[str, str] = {}
+    wanted = sorted(item_ids)
+    for first in range(0, len(wanted), 500):
+        rows = Item.objects.filter(item_id__in=wanted[first : first + 500])
+        found.update(rows.values_list("item_id", "category"))
+    return found
 
 
 def list_slates(*, user_id: str, limit: int = 20) -> QuerySet[Slate]:

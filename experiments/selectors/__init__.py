@@ -17,7 +17,7 @@ from experiments.selectors.experiments import (
     list_experiments,
     list_unit_exposures,
 )
-from experiments.selectors.exposed import ExposedUnits, list_exposed
+from experiments.selectors.exposed import ExposedUnits, each_exposed, list_exposed
 from experiments.selectors.facts import facts_since, open_facts_since
 from experiments.selectors.results import (
     MetricChoice,
@@ -40,6 +40,7 @@ __all__ = [
     "clear_config_cache",
     "count_experiments",
     "days_running",
+    "each_exposed",
     "exposed_counts",
     "facts_since",
     "get_config",

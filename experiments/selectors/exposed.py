@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from django.db.models import Count, Min
 
 from experiments.choices import ExperimentStatus
 from experiments.models import Exposure
@@ -33,3 +36,16 @@ def list_exposed(*, unit_type: str, until: int) -> list[ExposedUnits]:
     for experiment, arm, is_control, unit_id, first_at in rows.iterator(chunk_size=10_000):
         found.setdefault((experiment, arm, is_control), {}).setdefault(unit_id, first_at)
     return [ExposedUnits(*key, units=tuple(units.items())) for key, units in found.items()]
+
+
+def each_exposed(*, experiment_key: str, unit_type: str) -> Iterator[tuple[str, str, int]]:
+    """Yield (unit, arm, first exposure in µs) of one experiment in any state; a unit that met two arms is left out."""
+    rows = (
+        Exposure.objects.filter(experiment__key=experiment_key, unit_type=unit_type)
+        .order_by()
+        .values("unit_id")
+        .annotate(arms=Count("arm", distinct=True), arm_key=Min("arm__key"), at=Min("first_at"))
+        .filter(arms=1)
+        .values_list("unit_id", "arm_key", "at")
+    )
+    yield from rows.iterator(chunk_size=10_000)

@@ -120,6 +120,7 @@ MATRIX: dict[str, Row] = {
     "marketing:mail-follow": Row(PUBLIC, arguments={"token": "wrong"}),
     "marketing:unsubscribe": Row(PUBLIC, arguments={"token": "wrong"}),
     "marketing:privacy": Row("marketing.view_profile"),
+    "marketing:fairness": Row("marketing.view_profile"),
     "marketing:me-start": Row(PUBLIC),
     "marketing:me-link": Row(PUBLIC),
     "marketing:me-erased": Row(PUBLIC),
