@@ -15,6 +15,7 @@ from experiments.selectors import exposed_counts, get_reports, list_configs
 from experiments.selectors.config import ExperimentConfig
 from marketing.choices import CampaignStatus
 from marketing.models import Campaign
+from marketing.selectors.sending import Sending
 
 CARDS: Final = 12
 DECIDABLE: Final = ("ship", "stop")
@@ -161,6 +162,59 @@ def funnel(*, campaign: Campaign, report: ExperimentReport | None) -> list[Funne
         )
         for arm in campaign.arms.order_by("position")
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class MailFunnelRow:
+    """One arm of a sending from the audience to the order; the exposed are those who reached the moment of sending."""
+
+    row: FunnelRow
+    audience: int
+    sent: int
+    delivered: int
+
+
+def mail_funnel(*, rows: list[FunnelRow], sending: Sending | None) -> list[MailFunnelRow]:
+    """Return the funnel of a sending by arm; nothing before its audience is frozen, and nothing for a page."""
+    by_arm = {arm.arm_key: arm for arm in sending.arms} if sending is not None else {}
+    return [
+        MailFunnelRow(row=row, audience=arm.audience, sent=arm.sent, delivered=arm.delivered)
+        for row in rows
+        for arm in [by_arm.get(row.key)]
+        if arm is not None
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRow:
+    """Which share of an arm's people came back, by metric; None where nobody's day has come yet."""
+
+    name: str
+    is_control: bool
+    shares: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How the people whom a campaign reached come back, arm by arm."""
+
+    columns: tuple[str, ...]
+    rows: tuple[RetentionRow, ...]
+
+
+def retention(*, report: ExperimentReport | None) -> Retention | None:
+    """Return the retention of the reached people; None where the plan has no such metric or nothing was computed."""
+    metrics = [metric for metric in (report.metrics if report is not None else ()) if metric.kind == "retention"]
+    if report is None or not metrics:
+        return None
+    shares = [{arm.arm: arm.value for arm in metric.arms} for metric in metrics]
+    return Retention(
+        columns=tuple(metric.name for metric in metrics),
+        rows=tuple(
+            RetentionRow(name=arm.name, is_control=arm.is_control, shares=tuple(one.get(arm.key) for one in shares))
+            for arm in report.arms
+        ),
+    )
 
 
 def _stages(report: ExperimentReport | None, key: str) -> dict[str, Stage]:

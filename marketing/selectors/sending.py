@@ -8,10 +8,11 @@ from typing import Final
 
 from django.db.models import Count
 
-from marketing.choices import DeliveryStatus, SkipReason
+from marketing.choices import DeliveryStatus, FeedbackKind, SkipReason
 from marketing.models import Campaign, ChannelState, Delivery
 
 MOST_LISTED: Final = 100
+CAME_BACK: Final = (FeedbackKind.HARD, FeedbackKind.SOFT, FeedbackKind.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,14 @@ class ArmSending:
     failed: int
     skipped: int
     uncertain: int
+
+    bounced: int
+    """Of the sent ones: refused by the mailbox afterwards."""
+
+    @property
+    def delivered(self) -> int:
+        """Sent and not come back."""
+        return self.sent - self.bounced
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +52,16 @@ class Sending:
 
 
 def sending_of(*, campaign: Campaign) -> Sending:
-    """Return how far a campaign's messages came; four queries."""
+    """Return how far a campaign's messages came; five queries."""
     rows = campaign.deliveries.values_list("arm_key", "status").annotate(n=Count("pk")).order_by("arm_key")
     counts: dict[str, dict[str, int]] = {}
     for arm_key, status, n in rows:
         counts.setdefault(arm_key, {})[status] = n
+    bounced = _bounced(campaign)
     channel = ChannelState.objects.filter(channel="email", open_until__isnull=False).first()
     return Sending(
         is_frozen=campaign.audience_n is not None,
-        arms=tuple(_arm(key, by_status) for key, by_status in counts.items()),
+        arms=tuple(_arm(key, by_status, bounced.get(key, 0)) for key, by_status in counts.items()),
         reasons=_reasons(campaign),
         uncertain=tuple(
             campaign.deliveries.filter(status=DeliveryStatus.UNCERTAIN)
@@ -63,7 +73,7 @@ def sending_of(*, campaign: Campaign) -> Sending:
     )
 
 
-def _arm(key: str, counts: dict[str, int]) -> ArmSending:
+def _arm(key: str, counts: dict[str, int], bounced: int) -> ArmSending:
     waiting = sum(
         counts.get(status, 0) for status in (DeliveryStatus.PENDING, DeliveryStatus.CLAIMED, DeliveryStatus.SENDING)
     )
@@ -76,7 +86,14 @@ def _arm(key: str, counts: dict[str, int]) -> ArmSending:
         failed=counts.get(DeliveryStatus.FAILED, 0),
         skipped=counts.get(DeliveryStatus.SKIPPED, 0),
         uncertain=counts.get(DeliveryStatus.UNCERTAIN, 0),
+        bounced=bounced,
     )
+
+
+def _bounced(campaign: Campaign) -> dict[str, int]:
+    # What was refused at the handing over was never sent.
+    rows = campaign.feedback.filter(kind__in=CAME_BACK).exclude(source="smtp").values_list("arm_key")
+    return dict(rows.annotate(n=Count("address_hash", distinct=True)).order_by("arm_key"))
 
 
 def _reasons(campaign: Campaign) -> tuple[tuple[str, int], ...]:

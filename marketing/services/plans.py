@@ -14,6 +14,8 @@ from marketing.services.campaigns import CampaignDraft
 from marketing.services.checks import sample_size
 
 UNIT_TYPE: Final = "profile"
+WATCHED: Final = ("conversion", "revenue", "click_rate", "retention_7", "retention_30")
+"""What every campaign looks at beside its goal: sales, clicks, and whether the people it reached come back."""
 
 
 def experiment_of(
@@ -35,7 +37,7 @@ def experiment_of(
     ]
     watched = [
         design.MetricSpec(key=metric, role="secondary")
-        for metric in ("conversion", "revenue", "click_rate")
+        for metric in WATCHED
         if metric != draft.goal_metric and metric not in draft.guardrail_metrics
     ]
     plan = asdict(draft)

@@ -29,7 +29,8 @@ from marketing.selectors.campaigns import (
     outside_counts,
     page_config,
 )
-from marketing.selectors.dashboard import card_of, cards_of, funnel, status_counts
+from marketing.selectors.dashboard import card_of, cards_of, funnel, mail_funnel, retention, status_counts
+from marketing.selectors.economics import economics_of
 from marketing.selectors.recommendations import campaign_recommendations
 from marketing.selectors.reviews import is_review_required
 from marketing.selectors.sending import sending_of
@@ -136,7 +137,6 @@ def campaign_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "transitions": lifecycle.available(campaign=campaign),
         "checks": launch_checks(draft=draft_of(campaign=campaign)) if campaign.status == CampaignStatus.DRAFT else (),
         "seats": seats(campaign=page_config(slug=slug), at=timezone.now()) if campaign.is_demo else (),
-        "sending": sending_of(campaign=campaign) if campaign.kind == CampaignKind.EMAIL else None,
     }
     return render(request, "marketing/campaigns/detail.html", context)
 
@@ -250,11 +250,17 @@ def _form_page(
 def _result(campaign: Campaign) -> dict[str, object]:
     key = campaign.experiment_key
     card = card_of(campaign)
+    sending = sending_of(campaign=campaign) if campaign.kind == CampaignKind.EMAIL else None
+    rows = funnel(campaign=campaign, report=card.report)
     return {
         "campaign": campaign,
+        "sending": sending,
+        "mail_funnel": mail_funnel(rows=rows, sending=sending),
+        "economics": economics_of(campaign=campaign, report=card.report),
+        "retention": retention(report=card.report),
         "report": card.report,
         "results": get_results(experiment_key=key) if key else None,
         "card": card,
-        "funnel": funnel(campaign=campaign, report=card.report),
+        "funnel": rows,
         "is_live": campaign.status == CampaignStatus.RUNNING,
     }
