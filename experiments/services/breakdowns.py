@@ -75,9 +75,10 @@ def _values(run: Run, facts: Facts, dimension: Dimension) -> NDArray[np.str_]:
     import pyarrow.compute as pc
 
     table = facts.execute(values_at_exposure(facts, dimension, experiment_key=run.experiment.key, until=run.until))
-    places = pc.fill_null(pc.index_in(run.totals.units, value_set=table.column("unit")), -1).to_pylist()
-    known = [*table.column("value").to_pylist(), dimension.default]  # place −1 is the default
-    values = [known[place] for place in places]
+    # Not `fill_null`: pyarrow's scalars import pandas, which would cost each process 30 MB.
+    places = pc.index_in(run.totals.units, value_set=table.column("unit")).to_pylist()
+    known = table.column("value").to_pylist()
+    values = [dimension.default if place is None else known[place] for place in places]
     # Frozen units come last and belong to no group: nothing is kept of erased people but their numbers.
     return np.array([*values, *[""] * (run.totals.units_n - len(values))], dtype=np.str_)
 

@@ -137,9 +137,10 @@ def _event_values(units: pa.ChunkedArray, values: pa.Table) -> EventValues:
     import numpy as np
     import pyarrow.compute as pc
 
-    places = pc.fill_null(pc.index_in(values.column("unit"), value_set=units), -1)
-    rows = _numbers(places.combine_chunks(), np.int32)
-    return EventValues(unit=rows[rows >= 0], values=_integers(values.column("number"))[rows >= 0])
+    # Not `fill_null`: pyarrow's scalars import pandas, which would cost each process 30 MB.
+    places = pc.index_in(values.column("unit"), value_set=units)
+    numbers = values.column("number").filter(pc.is_valid(places))
+    return EventValues(unit=_numbers(pc.drop_null(places).combine_chunks(), np.int32), values=_integers(numbers))
 
 
 def ended_days(*, first_at: int, until: int, time_zone: str) -> tuple[list[date], list[int]]:

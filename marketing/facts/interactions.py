@@ -19,6 +19,9 @@ from recommender.ports import ExposedArm, InteractionChunk, RecentEvent
 ORDER: Final = "Order Completed"
 PROFILE: Final = "profile"
 CHUNK: Final = 100_000
+"""Events of one query: it looks everybody's consent up again."""
+FETCHED: Final = 5_000
+"""Rows that are Python's at once: a row of tuples and texts weighs ten times its place in an array."""
 
 
 class Interactions:
@@ -27,21 +30,22 @@ class Interactions:
     def interactions(self, *, since: int | None, until: int, event_types: Sequence[str]) -> Iterator[InteractionChunk]:
         """Yield the events in [since, until) that name an item, in chunks in the order of their keys."""
         types = dict(EventType.objects.filter(name__in=event_types).values_list("pk", "name"))
-        last = 0
-        while True:
-            rows = self._rows(types=types, since=since, until=until, after=last)
-            if not rows:
-                return
-            last = rows[-1][0]
-            yield _chunk(rows, types)
+        last: int | None = 0
+        while last is not None:
+            begin, last = last, None
+            for rows in self._rows(types=types, since=since, until=until, after=begin):
+                last = rows[-1][0]
+                yield _chunk(rows, types)
 
     @staticmethod
-    def _rows(*, types: dict[int, str], since: int | None, until: int, after: int) -> list[tuple[Any, ...]]:
+    def _rows(
+        *, types: dict[int, str], since: int | None, until: int, after: int
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
         places = ", ".join(["%s"] * len(types)) or "NULL"
         with connection.cursor() as cursor:
             cursor.execute(
                 f"""
-                SELECT e.id, e.profile_id, e.item, e.type_id, e.at, e.value, e.props
+                SELECT e.id, e.profile_id, e.item, e.type_id, e.at, e.value, CASE WHEN e.item IS NULL THEN e.props END
                 FROM marketing_event e WHERE e.id > %s AND +e.type_id IN ({places}) AND e.at >= %s AND e.at < %s
                 AND (e.item IS NOT NULL OR e.type_id IN (SELECT id FROM marketing_eventtype WHERE name = %s))
                 AND e.profile_id IN (
@@ -54,7 +58,8 @@ class Interactions:
                 """,  # noqa: S608 - the places of parameters
                 (after, *types, 0 if since is None else since, until, ORDER, Purpose.PERSONALIZATION, CHUNK),
             )
-            return list(cursor.fetchall())
+            while rows := cursor.fetchmany(FETCHED):
+                yield rows
 
     def recent_items(self, *, user_id: str, event_types: Sequence[str], limit: int) -> Sequence[RecentEvent]:
         """Return the newest events of one person that name an item, newest first."""

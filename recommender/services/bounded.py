@@ -1,12 +1,14 @@
 """Calls that must not take longer than a page may wait.
 
-Inside a transaction the call runs where it is: another connection would not see what the caller has written. Otherwise
-it runs in one of a few threads with database connections of their own, and the caller waits no longer than its budget.
+Inside a transaction the call runs where it is: another connection would not see what the caller has written. So does
+the call of somebody who has any amount of time, since handing it to a thread would only cost. Otherwise it runs in one
+of a few threads with database connections of their own, and the caller waits no longer than its budget.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,7 +41,7 @@ def call_bounded(call: Callable[[], Result], *, seconds: float) -> Result:
 
     A call that is late runs on, and nobody waits for it.
     """
-    if connection.in_atomic_block:
+    if connection.in_atomic_block or math.isinf(seconds):
         return call()
     if not _slots.acquire(blocking=False):
         raise TookTooLong("too many calls are waiting")

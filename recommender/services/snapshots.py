@@ -6,6 +6,7 @@ Each is refreshed at most every few seconds, and an old one is used when the dat
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +54,8 @@ COLD_SECONDS = 2.0
 """The first read of a plan or of the catalogue may take so long, whatever the budget: an empty slate would be the
 alternative. A campaign's held plan is new to every process when the campaign starts."""
 
-UNHURRIED = 3600.0
-"""Seconds for callers without a budget."""
+UNHURRIED = math.inf
+"""Seconds for callers without a budget: they wait in their own thread."""
 
 
 @dataclass(frozen=True, slots=True)
