@@ -58,16 +58,16 @@ class BadRule(MarketingError):
     """A segment's rule cannot be understood."""
 
 
+class ProtectedTrait(BadRule):
+    """A protected trait has no recorded legal basis, or is used without a reason that is logged."""
+
+
 class CannotImport(MarketingError):
     """A file cannot be imported at all."""
 
 
 class DemoIsBusy(MarketingError):
     """Another process is building or removing the demo world."""
-
-
-class ProtectedTrait(MarketingError):
-    """A protected trait has no recorded legal basis, or is used without a reason that is logged."""
 
 
 class CannotReport(MarketingError):

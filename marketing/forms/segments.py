@@ -27,6 +27,12 @@ class SegmentForm(forms.Form):
         required=False,
         help_text=gettext_lazy("Whoever objected to direct marketing is never in it."),
     )
+    protected_reason = forms.CharField(
+        label=gettext_lazy("Why it may use protected traits"),
+        required=False,
+        max_length=500,
+        help_text=gettext_lazy("Only where the rule reads one; the reason is logged with your name."),
+    )
 
 
 @dataclass(frozen=True, slots=True)

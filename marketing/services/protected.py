@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,13 +17,6 @@ from marketing.segmentation.rules import Trait, parse, walk
 
 OVERRIDE: Final = "use protected traits"
 """The transition in the change log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """Why somebody uses protected traits all the same."""
-
-    reason: str
 
 
 def protected_in(rule: Any) -> list[TraitDefinition]:
@@ -64,13 +56,7 @@ def record_basis(
 
 
 def check_use(
-    *,
-    object_type: str,
-    object_id: int | str,
-    traits: Iterable[TraitDefinition],
-    override: Override | None,
-    at: datetime,
-    actor: User | None,
+    *, about: tuple[str, int | str], traits: Iterable[TraitDefinition], reason: str, at: datetime, actor: User | None
 ) -> None:
     """Let a segment or a recommender's feature use protected traits: with a basis, and a reason that is logged.
 
@@ -81,15 +67,15 @@ def check_use(
         return
     demand_basis(used)
     keys = [trait.key for trait in used]
-    if override is None or not override.reason.strip():
-        known = ChangeLog.objects.filter(object_type=object_type, object_id=str(object_id), transition=OVERRIDE)
+    if not reason.strip():
+        known = ChangeLog.objects.filter(object_type=about[0], object_id=str(about[1]), transition=OVERRIDE)
         allowed = {key for snapshot in known.values_list("snapshot", flat=True) for key in snapshot["traits"]}
         if allowed.issuperset(keys):
             return
         raise ProtectedTrait(
             _("%(traits)s is protected. Using it needs a reason, which is logged.") % {"traits": ", ".join(keys)}
         )
-    _log((object_type, object_id), OVERRIDE, at, actor, override.reason.strip(), traits=keys)
+    _log(about, OVERRIDE, at, actor, reason.strip(), traits=keys)
 
 
 def _log(

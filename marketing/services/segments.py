@@ -15,6 +15,7 @@ from marketing.models import ChangeLog, Segment, SegmentVersion
 from marketing.segmentation.rules import fingerprint, segments_of
 from marketing.selectors.segments import path_to, read_rule, referrers, without_objectors
 from marketing.services.membership import RefreshResult, record_failure, refresh_segment
+from marketing.services.protected import check_use, protected_in
 
 __all__ = [
     "RefreshResult",
@@ -40,8 +41,12 @@ def create_segment(
     is_marketing: bool = False,
     is_list: bool = False,
     is_demo: bool = False,
+    protected_reason: str = "",
 ) -> Segment:
-    """Make a segment; its members come with the first refresh. Without a slug the name gives one."""
+    """Make a segment; its members come with the first refresh. Without a slug the name gives one.
+
+    A rule that reads a protected trait needs a reason, which is logged.
+    """
     node = read_rule(rule)
     if is_marketing:
         read_rule(without_objectors(rule))
@@ -57,6 +62,7 @@ def create_segment(
         is_demo=is_demo,
         created_at=at,
     )
+    check_use(about=("segment", segment.pk), traits=protected_in(rule), reason=protected_reason, at=at, actor=actor)
     _set_rule(segment, rule, at, actor)
     _log(segment, "create", at, actor)
     return segment
@@ -72,6 +78,7 @@ def edit_segment(
     name: str | None = None,
     description: str | None = None,
     is_marketing: bool | None = None,
+    protected_reason: str = "",
 ) -> Segment:
     """Give the segment another rule as a new version; the same rule makes no version."""
     segment = Segment.objects.select_for_update().get(pk=segment_id)
@@ -91,6 +98,7 @@ def edit_segment(
         # The stored members fulfil another condition now: everybody is counted, and the definition is the cause.
         segment.is_marketing, segment.refreshed_version = is_for_marketing, None
     segment.save(update_fields=["name", "description", "is_marketing", "refreshed_version"])
+    check_use(about=("segment", segment.pk), traits=protected_in(rule), reason=protected_reason, at=at, actor=actor)
     _set_rule(segment, rule, at, actor)
     _log(segment, "edit", at, actor)
     return segment

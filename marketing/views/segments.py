@@ -27,6 +27,7 @@ from marketing.selectors import rule_insight, rule_words
 from marketing.selectors import segments as reads
 from marketing.selectors.profiles import get_profile, people
 from marketing.services import segments as services
+from marketing.services.proxies import find_proxies
 
 PER_PAGE: Final = 25
 MEMBERS_PER_PAGE: Final = 50
@@ -95,6 +96,7 @@ def segment_new(request: HttpRequest) -> HttpResponse:
             name=form.cleaned_data["name"],
             description=form.cleaned_data["description"],
             is_marketing=form.cleaned_data["is_marketing"],
+            protected_reason=form.cleaned_data["protected_reason"],
             rule=rule,
             at=timezone.now(),
             actor=_actor(request),
@@ -113,7 +115,7 @@ def segment_edit(request: HttpRequest, slug: str) -> HttpResponse:
     segment = _segment(slug)
     rule = segment.version.rule if segment.version else {"root": {"all": []}}
     if request.method == "GET":
-        form = SegmentForm(initial={name: getattr(segment, name) for name in SegmentForm.base_fields})
+        form = SegmentForm(initial={name: getattr(segment, name, "") for name in SegmentForm.base_fields})
         builder = builder_of(rule)
         raw = "" if builder else json.dumps(rule, indent=2, ensure_ascii=False)
         return _form_page(request, form, builder, segment=segment, raw=raw)
@@ -132,6 +134,7 @@ def segment_edit(request: HttpRequest, slug: str) -> HttpResponse:
             name=form.cleaned_data["name"],
             description=form.cleaned_data["description"],
             is_marketing=form.cleaned_data["is_marketing"],
+            protected_reason=form.cleaned_data["protected_reason"],
         )
     except (ValueError, RecursionError):
         form.add_error(None, _("The rule is not JSON."))
@@ -244,6 +247,13 @@ def _segment(slug: str) -> Segment:
 
 def _saved(request: HttpRequest, segment: Segment) -> HttpResponse:
     _refresh(request, segment)
+    for proxy in find_proxies(rule=segment.version.rule) if segment.version else ():
+        said = _(
+            "“%(trait)s” predicts the protected trait “%(protected)s” (%(value)s) with an AUC of %(area).2f: "
+            "this rule may sort people by it."
+        )
+        shown = {"trait": proxy.trait, "protected": proxy.protected, "value": proxy.value, "area": proxy.area}
+        messages.warning(request, said % shown)
     return redirect(segment)
 
 
