@@ -7,7 +7,10 @@ findings: a code with its parameters, so that the caller can translate.
 
 The rules understand when evidence may be used. Always-valid evidence may at every look;
 fixed-horizon evidence only once the planned size is reached, because until then its error rate is
-that of peeking. Health comes first: nothing is decided on data that cannot be trusted.
+that of peeking. Nothing here knows how often it was asked: fixed-horizon evidence is for one look, so
+whoever asks again after the planned size passes that look's evidence again, not that of more people.
+(Holdout's running experiments decide on always-valid evidence; an imported, finished one has a single
+look.) Health comes first: nothing is decided on data that cannot be trusted.
 
 Sources: the two presets follow the practice described in Kohavi, Tang & Xu, "Trustworthy Online
 Controlled Experiments" (2020), chapters 2 and 21, and Schultzberg et al. (2024) for guardrails,
