@@ -247,6 +247,7 @@ def _segment(slug: str) -> Segment:
 
 def _saved(request: HttpRequest, segment: Segment) -> HttpResponse:
     _refresh(request, segment)
+    segment = _segment(segment.slug)  # with the rule that is in force now
     for proxy in find_proxies(rule=segment.version.rule) if segment.version else ():
         said = _(
             "“%(trait)s” predicts the protected trait “%(protected)s” (%(value)s) with an AUC of %(area).2f: "
