@@ -34,6 +34,14 @@ class CannotSwitchReview(MarketingError):
     """The review by a second person cannot be switched off; the message says what is missing."""
 
 
+class CannotComputeTraits(MarketingError):
+    """The computed traits cannot be counted now; the message says what is in the way."""
+
+
+class CannotDeclareTrait(MarketingError):
+    """The trait cannot be declared or changed like that; the message names what is wrong."""
+
+
 class CannotArchive(MarketingError):
     """Events cannot be moved out of the database or back; the message says what needs them or what is missing."""
 

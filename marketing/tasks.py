@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from marketing.errors import CannotReadMailbox, DemoIsBusy
+from marketing.errors import CannotComputeTraits, CannotReadMailbox, DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
 from marketing.services import answers, drain, membership, notices, retention, timetable
@@ -66,6 +66,17 @@ def refresh_segment(segment_id: int) -> None:
     except Exception as error:
         log.exception("segment %s could not be refreshed", segment_id)
         membership.record_failure(segment_id=segment_id, reason=f"{type(error).__name__}: {error}", at=timezone.now())
+
+
+@shared_task
+def compute_traits() -> None:
+    """Bring the computed traits up to date; the command is `compute_traits`."""
+    from marketing.services.portrait import run  # numpy and scipy: beat loads this module, too, and has no use for them
+
+    try:
+        run.compute_traits(clock=timezone.now)
+    except CannotComputeTraits as error:
+        log.warning("the traits were not computed: %s", error)
 
 
 @shared_task

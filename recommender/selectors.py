@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -147,6 +147,11 @@ def list_categories() -> list[str]:
 def item_titles(*, item_ids: Sequence[str]) -> dict[str, str]:
     """Titles by item id; an item that has left the catalogue is missing."""
     return dict(Item.objects.filter(item_id__in=set(item_ids)).values_list("item_id", "title"))
+
+
+def item_labels() -> Iterator[tuple[str, str, str]]:
+    """Yield the item id, category and brand of the whole catalogue, a few thousand rows at a time."""
+    yield from Item.objects.order_by("pk").values_list("item_id", "category", "brand").iterator(5_000)
 
 
 def item_categories(*, item_ids: Collection[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 
 from marketing import tasks
 from marketing.admin.base import ModelAdmin, RecordAdmin, RecordInline
+from marketing.choices import TraitOrigin
 from marketing.errors import CannotEditSegment, CannotMerge
 from marketing.models import (
     Activity,
@@ -143,13 +144,19 @@ class ProfileAliasAdmin(RecordAdmin):
 
 @admin.register(TraitDefinition)
 class TraitDefinitionAdmin(ModelAdmin):
-    list_display = ("key", "name", "type", "sensitivity")
+    list_display = ("key", "name", "type", "sensitivity", "origin", "is_active", "refreshed_at")
+    list_filter = ("origin", "sensitivity")
     search_fields = ("key", "name")
     ordering = ("key",)
+    # Recipes are checked by the services behind the page of traits.
+    made_by_services = ("origin", "recipe", "is_active", "refreshed_at", "filled_n", "is_demo")
 
     def get_readonly_fields(self, request: HttpRequest, obj: TraitDefinition | None = None) -> tuple[str, ...]:
         """Stored values have the type of the definition: key and type stay as they were declared."""
-        return ("is_demo",) if obj is None else ("key", "type", "is_demo")
+        if obj is None:
+            return self.made_by_services
+        given = ("allowed_values", "sensitivity") if obj.origin == TraitOrigin.COMPUTED else ()
+        return ("key", "type", *given, *self.made_by_services)
 
 
 @admin.register(ProfileTrait)

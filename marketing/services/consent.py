@@ -17,6 +17,7 @@ from marketing.choices import ConsentChannel, LawfulBasis, MembershipCause, Purp
 from marketing.models import Consent, ConsentText, Profile
 from marketing.services.bulk import insert_new, select_by
 from marketing.services.changes import mark_changed
+from marketing.services.news import forget_portrait, note_news
 
 COLUMNS: Final = (
     "profile_id",
@@ -81,6 +82,7 @@ def record_consents(*, statements: Sequence[Statement]) -> None:
     refresh_marketing_ok(profile_ids=touched)
     mark_changed(profile_ids={one.profile_id for one in statements}, cause=MembershipCause.CONSENT)
     _mark_measured(statements)
+    _mark_profiled(statements)
 
 
 def record_consent(*, statement: Statement) -> None:
@@ -134,6 +136,17 @@ def refresh_marketing_ok(*, profile_ids: Collection[int]) -> None:
 def _latest(purpose: Purpose) -> QuerySet[Consent, bool]:
     words = Consent.objects.filter(profile=OuterRef("pk"), purpose=purpose)
     return words.order_by("-at", "-id").values_list("granted", flat=True)[:1]
+
+
+def _mark_profiled(statements: Sequence[Statement]) -> None:
+    """Drop at once what was computed of people who object to profiling; count those who allow it (again)."""
+    about = [one for one in statements if one.purpose in (Purpose.PROFILING, Purpose.OBJECTION)]
+    if not about:
+        return
+    note_news(profile_ids={one.profile_id for one in about})
+    refused = {one.profile_id for one in about if one.granted == (one.purpose == Purpose.OBJECTION)}
+    # A statement may be older than the one that counts: the next calculation gives back what was dropped for nothing.
+    forget_portrait(profile_ids=refused)
 
 
 def _mark_measured(statements: Sequence[Statement]) -> None:

@@ -25,6 +25,7 @@ from marketing.models import (
 from marketing.services.allocation import insert_profiles
 from marketing.services.changes import mark_changed
 from marketing.services.consent import refresh_marketing_ok
+from marketing.services.news import forget_portrait, note_news
 from marketing.services.summaries import rebuild_summaries
 
 MOVED_SCHEMA: Final = 1
@@ -58,6 +59,7 @@ def merge(*, winner_id: int, loser_id: int, reason: MergeReason, at: datetime) -
     refresh_marketing_ok(profile_ids=[winner.pk])
     mark_dirty(units=[str(winner.pk), str(loser.pk)])
     mark_changed(profile_ids=[winner.pk, loser.pk], cause=MembershipCause.MERGE)
+    note_news(profile_ids=[winner.pk, loser.pk])
     return Merge.objects.create(winner=winner, loser=loser, reason=reason, at=at, moved=moved)
 
 
@@ -173,7 +175,8 @@ def _most(one: int | None, other: int | None) -> int | None:
 
 
 def _merge_traits(winner: Profile, loser: Profile) -> list[dict[str, Any]]:
-    """The newer value of each trait wins; both are returned for the undo."""
+    """The newer value of each trait wins; both are returned for the undo. What is computed is counted anew."""
+    forget_portrait(profile_ids=[loser.pk])
     mine = {row.definition_id: row for row in ProfileTrait.objects.filter(profile=winner)}
     kept = []
     for other in ProfileTrait.objects.filter(profile=loser):

@@ -13,6 +13,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from experiments.services.metrics import ensure_builtin_metrics
 from marketing.roles import ROLES
+from marketing.services.portrait.definitions import ensure_builtin_traits
 from marketing.services.retention import ensure_rules
 from recommender.services.strategies import ensure_default_strategies
 
@@ -29,6 +30,7 @@ SCHEDULE: Final = (
     ("Send messages that are due", "marketing.tasks.send_messages", 2),
     ("Read bounces and complaints", "marketing.tasks.read_bounces", 60),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),
+    ("Compute traits", "marketing.tasks.compute_traits", 3_600),
     ("Refresh segments", "marketing.tasks.refresh_segments", 60),
     ("Recount segments", "marketing.tasks.recount_segments", 86_400),
     ("Delete what is older than its limit", "marketing.tasks.apply_retention", 86_400),
@@ -45,6 +47,7 @@ def prepare(*, at: datetime) -> None:
     _sync_roles()
     _sync_schedule()
     ensure_builtin_metrics()
+    ensure_builtin_traits()
     ensure_rules()
     ensure_default_strategies(at=at)
 

@@ -11,6 +11,7 @@ from django.db.models import Count, F, Max, Min, Sum
 from marketing.models import Activity, ArchivedActivity, Event, EventType, Profile
 from marketing.services.bulk import is_postgres, staged
 from marketing.services.messages import ORDER_EVENT, REFUND_EVENT
+from marketing.services.news import note_news
 
 # (profile id, type id, at, value) of each new event
 Fact = tuple[int, int, int, int | None]
@@ -57,6 +58,7 @@ def add_facts(*, facts: Sequence[Fact], order_type: int | None, refund_type: int
             row[3] += total
     _upsert_activity(activity)
     _update_profiles(summary)
+    note_news(profile_ids=summary)
 
 
 def _upsert_activity(activity: dict[tuple[int, int], list[int]]) -> None:
@@ -99,6 +101,7 @@ def _update_profiles(summary: dict[int, list[int]]) -> None:
 
 def rebuild_summaries(*, profile_ids: Collection[int]) -> None:
     """Recount activity and totals of these profiles from their events, those in the archive included."""
+    note_news(profile_ids=profile_ids)
     Activity.objects.filter(profile__in=profile_ids).delete()
     stored = (
         Event.objects.filter(profile__in=profile_ids)

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from django.db import connection
 
-from marketing.choices import TraitType
+from marketing.choices import TraitOrigin, TraitType
 from marketing.errors import BadTrait
 from marketing.models import Profile, TraitDefinition
 from marketing.services.bulk import staged
 from marketing.services.changes import mark_changed
+from marketing.services.news import note_news
 
 EPOCH_DAY: Final = date(1970, 1, 1)
 LONGEST_TEXT: Final = 255
@@ -62,7 +63,8 @@ def apply(*, statements: Sequence[Statement], source_id: int | None) -> Counter[
     ignored: Counter[str] = Counter()
     if not statements:
         return ignored
-    definitions = {row.key: row for row in TraitDefinition.objects.all()}
+    # What is computed nobody states.
+    definitions = {row.key: row for row in TraitDefinition.objects.filter(origin=TraitOrigin.DECLARED)}
     typed: list[tuple[int, int, dict[str, Any]]] = []
     custom: dict[tuple[int, int], tuple[Any, ...]] = {}
     # Oldest first: later statements of the same batch overwrite.
@@ -85,7 +87,9 @@ def apply(*, statements: Sequence[Statement], source_id: int | None) -> Counter[
             typed.append((one.profile_id, one.at, known))
     _store_typed(typed)
     _store_custom(custom)
-    mark_changed(profile_ids={*(row[0] for row in typed), *(profile_id for profile_id, _ in custom)})
+    changed = {*(row[0] for row in typed), *(profile_id for profile_id, _ in custom)}
+    mark_changed(profile_ids=changed)
+    note_news(profile_ids=changed)
     return ignored
 
 

@@ -1,0 +1,1 @@
+"""Computed traits: what people do, turned into traits of them."""
