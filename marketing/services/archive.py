@@ -23,12 +23,22 @@ from django.db.models import Min
 from experiments.selectors import open_facts_since
 from marketing.choices import MembershipCause
 from marketing.errors import CannotArchive
-from marketing.models import ArchivedActivity, ArchivedMessage, ArchivedPart, Event, EventType, Segment, Source
+from marketing.models import (
+    ArchivedActivity,
+    ArchivedMessage,
+    ArchivedPart,
+    Event,
+    EventType,
+    Segment,
+    Source,
+    TraitRun,
+)
 from marketing.segmentation.clock import DAY, EPOCH, from_micros, to_micros
 from marketing.segmentation.rules import EventCount, EventTime, parse, walk
 from marketing.selectors.archive import archive_folder
 from marketing.services.bulk import is_postgres, select_by
 from marketing.services.changes import mark_found
+from marketing.services.portrait.plan import load_plan
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,7 +149,17 @@ def _first_day_kept(at: datetime, keep_days: int) -> date:
     if since is not None:
         bounds.append(since)
     bounds += [to_micros(at) - round(days * DAY) for days in _days_of_segments()]
+    bounds += _bound_of_traits(at)
     return from_micros(min(bounds)).date()
+
+
+def _bound_of_traits(at: datetime) -> list[int]:
+    """How far back computed traits look: from their last calculation, so that what left a window since is noticed."""
+    days = load_plan().most_days
+    if days is None:
+        return []
+    last = TraitRun.objects.exclude(finished_at=None).order_by("-pk").values_list("at", flat=True).first()
+    return [to_micros(at if last is None else min(at, last)) - days * DAY]
 
 
 def _days_of_segments() -> Iterator[float]:
