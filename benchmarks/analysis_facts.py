@@ -85,7 +85,7 @@ class BareFacts:
         self.dialect = dialect
         self.run = run
 
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
+    def exposures(self, *, experiment_key: str, units: ibis.Table | None = None) -> ibis.Table:
         import ibis
 
         return ibis.table({"unit": "int64", "arm": "string", "phase": "int64", "first_at": "int64"}, name="exposures")

@@ -120,8 +120,11 @@ class Facts(Protocol):
     and is unique per person: whoever implements this has merged the aliases.
     """
 
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
-        """One or more rows per unit: `unit`, `arm` (key), `phase` (int64), `first_at` (int64)."""
+    def exposures(self, *, experiment_key: str, units: ibis.Table | None = None) -> ibis.Table:
+        """One or more rows per unit: `unit`, `arm` (key), `phase` (int64), `first_at` (int64).
+
+        With `units` (a table of `unit`) only theirs are read.
+        """
 
     def events(
         self,

@@ -96,20 +96,19 @@ def first_exposures(exposures: ibis.Table, *, until: int) -> ibis.Table:
     )
 
 
-def multi_arm_pairs(exposures: ibis.Table, *, until: int, units: ibis.Table | None = None) -> ibis.Table:
+def multi_arm_pairs(exposures: ibis.Table, *, until: int) -> ibis.Table:
     """Units seen in several arms: one row per `unit` and `arm`, in this order."""
-    exposures = _only(exposures, units)
     seen = exposures.filter(exposures.first_at < until)
     first = first_exposures(exposures, until=until)
     several = first.filter(first.arm != first.last_arm).select("unit")
-    return seen.select("unit", "arm").distinct().inner_join(several, "unit").order_by("unit", "arm")
+    return seen.select("unit", "arm").inner_join(several, "unit").distinct().order_by("unit", "arm")
 
 
 def later_units(
     facts: Facts, *, experiment_key: str, metrics: Sequence[PlannedMetric], until: int, units: ibis.Table | None = None
 ) -> ibis.Table:
     """Units for which something is stored that happens at or after `until`, and will count one day: `unit`."""
-    exposures = _only(facts.exposures(experiment_key=experiment_key), units)
+    exposures = facts.exposures(experiment_key=experiment_key, units=units)
     later = exposures.filter(exposures.first_at >= until).select("unit")
     types = tuple(sorted({name for metric in metrics for name in metric.definition.read_types}))
     if types:
@@ -138,7 +137,7 @@ def unit_totals(
     Columns: `unit`, `arm`, `phase`, `first_at` and per metric those of `PlannedMetric.columns`. Events and
     exposures at or after `until` do not count. With `units` (a table of `unit`) only these are computed.
     """
-    clean = clean_units(_only(facts.exposures(experiment_key=experiment_key), units), until=until)
+    clean = clean_units(facts.exposures(experiment_key=experiment_key, units=units), until=until)
     if not metrics:
         return clean.order_by("unit")
     relations: list[ibis.Table] = []
@@ -163,7 +162,7 @@ def event_values(
 
     For quantiles of events, whose clusters are the units.
     """
-    clean = clean_units(_only(facts.exposures(experiment_key=experiment_key), units), until=until)
+    clean = clean_units(facts.exposures(experiment_key=experiment_key, units=units), until=until)
     near = near_events(facts, clean, metrics=[metric], until=until, units=units)
     part = metric.definition.numerator
     chosen = near.filter(parts.matches(near, part, experiment_key=experiment_key) & inside(near, metric))
@@ -208,10 +207,6 @@ def near_events(
     return events.inner_join(clean.select("unit", "first_at"), "unit").filter(
         lambda row: (row.at >= row.first_at - starts) & (row.at < row.first_at + ends) & (row.at < until)
     )
-
-
-def _only(rows: ibis.Table, units: ibis.Table | None) -> ibis.Table:
-    return rows if units is None else rows.filter(rows.unit.isin(units.unit))
 
 
 def inside(near: ibis.Table, metric: PlannedMetric) -> ibis.expr.types.BooleanValue:

@@ -57,9 +57,9 @@ class PastFacts(_Other):
         super().__init__(facts, since=since, until=until)
         self.triggers = tuple(triggers)
 
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
+    def exposures(self, *, experiment_key: str, units: ibis.Table | None = None) -> ibis.Table:
         """One row per unit, at its first triggering event."""
-        events = self.facts.events(event_types=self.triggers, properties=())
+        events = self.facts.events(event_types=self.triggers, properties=(), units=units)
         seen = events.filter((events.at >= self.since) & (events.at < self.until))
         return _entered(seen.group_by("unit").agg(first_at=seen.at.min()))
 
@@ -67,9 +67,11 @@ class PastFacts(_Other):
 class PopulationFacts(_Other):
     """Exposed: everybody who was known before `until`, from `since` or from when they became known."""
 
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
+    def exposures(self, *, experiment_key: str, units: ibis.Table | None = None) -> ibis.Table:
         """One row per unit, at the beginning or at its creation."""
         known = self.facts.population(at=self.until)
+        if units is not None:
+            known = known.filter(known.unit.isin(units.unit))
         return _entered(known.select("unit", first_at=(known.known_at > self.since).ifelse(known.known_at, self.since)))
 
 

@@ -58,11 +58,12 @@ class WarehouseFacts:
     def __init__(self, *, reference: str) -> None:
         self.folder = dataset_folder(reference)
 
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
+    def exposures(self, *, experiment_key: str, units: ibis.Table | None = None) -> ibis.Table:
         """The exposures of the data set's only experiment."""
         import ibis
 
-        return ibis.table(EXPOSURE_SCHEMA, name="exposures")
+        table = ibis.table(EXPOSURE_SCHEMA, name="exposures")
+        return table if units is None else table.filter(table.unit.isin(units.unit))
 
     def events(
         self,

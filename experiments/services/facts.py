@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from experiments.facts.database import DatabaseFacts, column_array
+from experiments.facts.database import UNITS_TABLE, DatabaseFacts, column_array
 from experiments.facts.in_code import with_sources
 from experiments.models import Experiment, Exposure
 from experiments.ports import Facts
 
-__all__ = ["EXPOSURE_TABLE", "DatabaseFacts", "column_array", "load_facts", "with_sources"]
+__all__ = ["EXPOSURE_TABLE", "UNITS_TABLE", "DatabaseFacts", "column_array", "load_facts", "with_sources"]
 
 EXPOSURE_TABLE = Exposure._meta.db_table
 

@@ -10,17 +10,22 @@ import bisect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.db.models import Q
 
+from experiments.facts.database import DatabaseFacts
 from experiments.facts.expressions import DAY, PlannedMetric, event_values, multi_arm_pairs, unit_totals
 from experiments.models import Experiment, FrozenUnit, Phase, Snapshot
+from experiments.ports import Facts
 from experiments.services.exposure import microseconds
 from experiments.services.facts import load_facts
 from experiments.services.planned import planned_metrics
 from experiments.services.totals import EventValues, MetricColumns, UnitTotals, ended_days
+
+if TYPE_CHECKING:
+    import ibis
 
 # Total, before, per, per before, and the single values of events.
 ALL_TIME: Final = 2**62
@@ -112,9 +117,7 @@ def freeze(*, facts_unit: str, owners: Sequence[tuple[str, str]]) -> int:
 def _freeze_in(experiment: Experiment, facts_unit: str) -> int:
     facts = load_facts(experiment=experiment)
     metrics = planned_metrics(experiment)[1]
-    exposures = facts.exposures(experiment_key=experiment.key)
-    unit = int(facts_unit) if exposures.schema()["unit"].is_integer() else facts_unit
-    units = exposures.filter(exposures.unit == unit).select("unit").distinct()
+    units = _only(facts, experiment, facts_unit)
     plan: dict[str, Any] = {"experiment_key": experiment.key, "until": ALL_TIME, "units": units}
     rows = facts.execute(unit_totals(facts, metrics=metrics, **plan)).to_pylist()
     values = {
@@ -122,7 +125,9 @@ def _freeze_in(experiment: Experiment, facts_unit: str) -> int:
         for metric in metrics
         if metric.definition.per_event
     }
-    pairs = facts.execute(multi_arm_pairs(exposures, until=ALL_TIME, units=units)).to_pylist()
+    pairs = facts.execute(
+        multi_arm_pairs(facts.exposures(experiment_key=experiment.key, units=units), until=ALL_TIME)
+    ).to_pylist()
     phases = dict(Phase.objects.filter(experiment=experiment).values_list("number", "pk"))
     keys = column_keys(experiment)
     frozen = [
@@ -140,6 +145,16 @@ def _freeze_in(experiment: Experiment, facts_unit: str) -> int:
         frozen.append(FrozenUnit(experiment=experiment, phase_id=min(phases.values()), arms=arms, first_at=0))
     FrozenUnit.objects.bulk_create(frozen)
     return len(frozen)
+
+
+def _only(facts: Facts, experiment: Experiment, unit: str) -> ibis.Table:
+    """The person's unit as a table of the facts."""
+    if isinstance(facts, DatabaseFacts):
+        facts.keep_unit(unit=unit)
+        return facts.kept_units()
+    exposures = facts.exposures(experiment_key=experiment.key)
+    named = int(unit) if exposures.schema()["unit"].is_integer() else unit
+    return exposures.filter(exposures.unit == named).select("unit").distinct()
 
 
 def _numbers(row: dict[str, Any], metric: PlannedMetric, values: list[int] | None) -> list[Any]:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ from experiments.facts.expressions import (
     unit_totals,
 )
 from experiments.facts.in_code import registered
+from experiments.facts.templates import Template
 from experiments.models import Experiment, FactsState, StaleUnit
 from experiments.ports import Facts
 from experiments.services.dirty import delete_stale, spread_marks, state_folder
@@ -36,6 +38,8 @@ from experiments.services.totals import UnitTotals, build_totals, load_totals
 if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
+
+    _Build = Callable[[int, "ibis.Table | None"], ibis.Table]
 
 # With more stale units than this share, one scan of everything is faster than looking each of them up.
 MOST_STALE: Final = 0.3
@@ -49,33 +53,56 @@ _ORDER: Final = {_UNITS: ("unit",), _PAIRS: ("unit", "arm"), _VALUES: ("unit", "
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is computed: the arguments of `load_totals`."""
+    """What is computed: the arguments of `load_totals`, and what the SQL depends on if it may be kept."""
 
     facts: DatabaseFacts
     experiment_key: str
-    metrics: Sequence[PlannedMetric]
+    metrics: tuple[PlannedMetric, ...]
     until: int
+    shape: Hashable | None
 
-    def tables(self, units: ibis.Table | None = None) -> dict[str, pa.Table]:
-        """The rows of all expressions, of these units or of everybody."""
-        facts, key, until = self.facts, self.experiment_key, self.until
-        expressions = {
-            _UNITS: unit_totals(facts, experiment_key=key, metrics=self.metrics, until=until, units=units),
-            _PAIRS: multi_arm_pairs(facts.exposures(experiment_key=key), until=until, units=units),
-        }
-        for metric in self.metrics:
-            if metric.definition.per_event:
-                expressions[metric.key] = event_values(
-                    facts, experiment_key=key, metric=metric, until=until, units=units
-                )
-        return {name: facts.execute(expression) for name, expression in expressions.items()}
+    def tables(self, *, is_kept_only: bool) -> dict[str, pa.Table]:
+        """The rows of all expressions, of the units that the facts keep or of everybody."""
+        builds: dict[str, _Build] = {_UNITS: self._units, _PAIRS: self._pairs}
+        builds |= {one.key: partial(self._values, one) for one in self.metrics if one.definition.per_event}
+        return {name: self._rows(name, build, is_kept_only) for name, build in builds.items()}
 
-    def later(self, units: ibis.Table | None = None) -> list[str]:
+    def later(self, *, is_kept_only: bool) -> list[str]:
         """Units that stay stale, because what is stored of them reaches beyond `until`."""
-        expression = later_units(
-            self.facts, experiment_key=self.experiment_key, metrics=self.metrics, until=self.until, units=units
+        return [str(unit) for unit in self._rows("later", self._later, is_kept_only).column("unit").to_pylist()]
+
+    def sql(self) -> str:
+        """The SQL of everybody's totals."""
+        if self.shape is None:
+            return self.facts.compile(self._units(self.until, None))
+        return self._template(_UNITS, self._units, is_kept_only=False).at(self.until)
+
+    def _rows(self, name: str, build: _Build, is_kept_only: bool) -> pa.Table:
+        if self.shape is None:
+            return self.facts.execute(build(self.until, self.facts.kept_units() if is_kept_only else None))
+        template = self._template(name, build, is_kept_only=is_kept_only)
+        return self.facts.fetch(template.at(self.until), template.schema)
+
+    def _template(self, name: str, build: _Build, *, is_kept_only: bool) -> Template:
+        units = self.facts.kept_units() if is_kept_only else None
+        key = (self.shape, self.metrics, name, is_kept_only)
+        return self.facts.template(key, lambda until: build(until, units))
+
+    def _units(self, until: int, units: ibis.Table | None) -> ibis.Table:
+        return unit_totals(
+            self.facts, experiment_key=self.experiment_key, metrics=self.metrics, until=until, units=units
         )
-        return [str(unit) for unit in self.facts.execute(expression).column("unit").to_pylist()]
+
+    def _pairs(self, until: int, units: ibis.Table | None) -> ibis.Table:
+        return multi_arm_pairs(self.facts.exposures(experiment_key=self.experiment_key, units=units), until=until)
+
+    def _values(self, metric: PlannedMetric, until: int, units: ibis.Table | None) -> ibis.Table:
+        return event_values(self.facts, experiment_key=self.experiment_key, metric=metric, until=until, units=units)
+
+    def _later(self, until: int, units: ibis.Table | None) -> ibis.Table:
+        return later_units(
+            self.facts, experiment_key=self.experiment_key, metrics=self.metrics, until=until, units=units
+        )
 
     def signature(self, arms: Sequence[str], phases: Sequence[int]) -> str:
         """What a kept file must have been computed for."""
@@ -103,24 +130,26 @@ def update_totals(
     is_told = not registered(read)
     if not is_told or not isinstance(facts, DatabaseFacts) or not facts.hears_of_news(experiment_key=experiment.key):
         return load_totals(facts=facts, experiment=experiment, metrics=metrics, arms=arms, phases=phases, until=until)
-    plan = _Plan(facts, experiment.key, metrics, until)
+    shape = facts.shape(experiment_key=experiment.key, event_types=tuple(sorted(set(read))))
+    plan = _Plan(facts, experiment.key, tuple(metrics), until, shape)
     # The state is there before anything is read, so that no mark of what is missed can get lost.
     state, _ = FactsState.objects.get_or_create(experiment=experiment)
     spread_marks()
     state.refresh_from_db()
     signature = plan.signature(arms, phases)
     stale = dict(StaleUnit.objects.filter(state=state).order_by("pk").values_list("pk", "unit"))
+    named = set(stale.values())
     kept = _read(state.token) if state.signature == signature and state.until <= until else None
-    if kept is not None and len(set(stale.values())) <= MOST_STALE * max(1, kept[_UNITS].num_rows):
-        units = plan.facts.stale_units(state_id=state.pk, last=max(stale, default=0))
-        tables = _merge(kept, plan.tables(units), set(stale.values())) if stale else kept
-        later = plan.later(units) if stale else []
-        recomputed_n = len(set(stale.values()))
+    if kept is not None and len(named) <= MOST_STALE * max(1, kept[_UNITS].num_rows):
+        if stale:
+            plan.facts.keep_stale(state_id=state.pk, last=max(stale))
+        tables = _merge(kept, plan.tables(is_kept_only=True), named) if stale else kept
+        later = plan.later(is_kept_only=True) if stale else []
+        recomputed_n = len(named)
     else:
-        tables, later = plan.tables(), plan.later()
+        tables, later = plan.tables(is_kept_only=False), plan.later(is_kept_only=False)
         recomputed_n = tables[_UNITS].num_rows
     _store(state, tables, signature=signature, until=until, stale=list(stale), later=later, recomputed_n=recomputed_n)
-    sql = facts.compile(unit_totals(facts, experiment_key=experiment.key, metrics=metrics, until=until))
     return build_totals(
         units=tables[_UNITS],
         pairs=tables[_PAIRS],
@@ -128,7 +157,7 @@ def update_totals(
         metrics=metrics,
         arms=arms,
         phases=phases,
-        sql=sql,
+        sql=plan.sql(),
     )
 
 
@@ -143,8 +172,9 @@ def _merge(kept: Mapping[str, pa.Table], fresh: Mapping[str, pa.Table], stale: s
         is_number = pa.types.is_integer(kind)
         values = column_array(tuple(int(unit) if is_number else unit for unit in sorted(stale)), kind)
         others = table.filter(pc.invert(pc.is_in(table.column("unit"), value_set=values)))
+        joined = pa.concat_tables([others, fresh[name]])
         order = [(column, "ascending") for column in _ORDER.get(name, _ORDER[_VALUES])]
-        merged[name] = pa.concat_tables([others, fresh[name]]).sort_by(order)
+        merged[name] = joined.take(pc.sort_indices(joined.select([column for column, _ in order]), order))
     return merged
 
 

@@ -44,11 +44,14 @@ class PopulationFacts:
         self.compile = facts.compile
         self.execute = facts.execute
 
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
+    def exposures(self, *, experiment_key: str, units: ibis.Table | None = None) -> ibis.Table:
         """The whole population, exposed at the moment."""
         import ibis
 
-        return self.facts.population(at=self.at).mutate(
+        known = self.facts.population(at=self.at)
+        if units is not None:
+            known = known.filter(known.unit.isin(units.unit))
+        return known.mutate(
             arm=ibis.literal(EVERYBODY), phase=ibis.literal(1, "int64"), first_at=ibis.literal(self.at, "int64")
         )
 

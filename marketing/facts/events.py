@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Sum
 
 from experiments.selectors import facts_since, unit_types
-from experiments.services.facts import DatabaseFacts
+from experiments.services.facts import UNITS_TABLE, DatabaseFacts
 from marketing.choices import IdentityKind, Outside
 from marketing.facts.accounts import keep_members, members
 from marketing.facts.withdrawn import keep_withdrawn, until_withdrawn
@@ -18,12 +18,15 @@ from marketing.segmentation.vocabulary import MICRO, TEXT_PROPERTIES, VALUE_PROP
 from marketing.selectors.archive import archived_paths
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import ibis
     import pyarrow as pa
 
 ORDER: Final = "Order Completed"
 REFUND: Final = "Order Refunded"
 PROFILE: Final = "profile"
+OWNERS_TABLE: Final = "facts_owners"
 RECENT: Final = 1_000
 """Of so many events stored last, the newest says how current the log is: they arrive in no strict order."""
 
@@ -34,36 +37,83 @@ class EventFacts(DatabaseFacts):
     One object serves one experiment: the one whose exposures were asked for last says how far back events are needed.
     """
 
+    unit_type = "bigint"
     _key = ""
     _since: int | None = None
     _kind = PROFILE
     _members: ibis.Table | None = None
     _withdrawn: ibis.Table | None = None
 
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
+    def exposures(self, *, experiment_key: str, units: ibis.Table | None = None) -> ibis.Table:
         """Return the exposures, with the unit as the profile's number."""
         import ibis
 
-        self._withdrawn = keep_withdrawn(using=self.using)
-        self._key, self._since = experiment_key, facts_since(experiment_key=experiment_key)
-        seen = super().exposures(experiment_key=experiment_key)
-        kind = self._kind = unit_types(experiment_keys=[experiment_key]).get(experiment_key, PROFILE)
+        self._prepare(experiment_key)
         if self._is_of_groups:
-            self._since = None if self._since is None else 0  # a membership may be older than any window
-            return seen
-        if kind == PROFILE:
+            return super().exposures(experiment_key=experiment_key, units=units)
+        alias = ibis.table({"loser_id": "int64", "winner_id": "int64"}, name=ProfileAlias._meta.db_table)
+        owners = None if units is None else self._owners(units, alias)
+        if self._kind == PROFILE:
+            seen = super().exposures(experiment_key=experiment_key, units=owners)
             seen = seen.mutate(unit=seen.unit.cast("int64"))
         else:
-            # Clients name their units by an identity of the person.
-            columns = {"kind": "string", "value": "string", "profile_id": "int64"}
-            identity = ibis.table(columns, name=Identity._meta.db_table)
-            owned = seen.join(identity, (identity.kind == kind) & (identity.value == seen.unit))
-            seen = owned.select(unit=owned.profile_id, arm=owned.arm, phase=owned.phase, first_at=owned.first_at)
-        alias = ibis.table({"loser_id": "int64", "winner_id": "int64"}, name=ProfileAlias._meta.db_table)
+            seen = self._of_identities(experiment_key, owners)
         joined = seen.left_join(alias, seen.unit == alias.loser_id)
-        return joined.select(
+        found = joined.select(
             unit=ibis.coalesce(alias.winner_id, seen.unit), arm=seen.arm, phase=seen.phase, first_at=seen.first_at
         )
+        return found if units is None else found.filter(found.unit.isin(units.unit))
+
+    def _owners(self, units: ibis.Table, alias: ibis.Table) -> ibis.Table:
+        """The profiles under whose numbers exposures of these units may lie: the losers of merges too."""
+        import ibis
+
+        if units.op() == self.kept_units().op():
+            return ibis.table({"unit": "int64"}, name=OWNERS_TABLE)
+        lost = alias.filter(alias.winner_id.isin(units.unit))
+        return units.select("unit").union(lost.select(unit=lost.loser_id))
+
+    def _keep(self, sql: str, params: Sequence[Any]) -> None:
+        super()._keep(sql, params)
+        self.fill_table(
+            OWNERS_TABLE,
+            "bigint",
+            f"SELECT unit FROM {UNITS_TABLE} UNION "  # noqa: S608 - constants
+            f"SELECT loser_id FROM {ProfileAlias._meta.db_table} WHERE winner_id IN (SELECT unit FROM {UNITS_TABLE})",
+            (),
+        )
+
+    def _of_identities(self, experiment_key: str, owners: ibis.Table | None) -> ibis.Table:
+        """The exposures of an experiment whose clients name their units by an identity of the person."""
+        import ibis
+
+        columns = {"kind": "string", "value": "string", "profile_id": "int64"}
+        identity = ibis.table(columns, name=Identity._meta.db_table)
+        identity = identity.filter(identity.kind == self._kind)
+        named = None
+        if owners is not None:
+            identity = identity.filter(identity.profile_id.isin(owners.unit))
+            named = identity.select(unit=identity.value)
+        seen = super().exposures(experiment_key=experiment_key, units=named)
+        owned = seen.join(identity, identity.value == seen.unit)
+        return owned.select(unit=owned.profile_id, arm=owned.arm, phase=owned.phase, first_at=owned.first_at)
+
+    def _prepare(self, experiment_key: str) -> None:
+        """Look up what the tables of this experiment depend on."""
+        self._withdrawn = keep_withdrawn(using=self.using)
+        self._key, self._since = experiment_key, facts_since(experiment_key=experiment_key)
+        self._kind = unit_types(experiment_keys=[experiment_key]).get(experiment_key, PROFILE)
+        if self._is_of_groups and self._since is not None:
+            self._since = 0  # a membership may be older than any window
+
+    def shape(self, *, experiment_key: str, event_types: Sequence[str]) -> Hashable | None:
+        """Return what the SQL depends on; none where the archive is read too, which is another engine's."""
+        self._prepare(experiment_key)
+        if self._is_of_groups or self._archived() or self.in_code(event_types):
+            return None
+        numbers = EventType.objects.using(self.using).filter(name__in={*event_types, ORDER})
+        types = tuple(sorted(numbers.values_list("name", "pk")))
+        return experiment_key, self._kind, types, self._withdrawn is not None
 
     @property
     def _is_of_groups(self) -> bool:
@@ -72,12 +122,12 @@ class EventFacts(DatabaseFacts):
 
     def hears_of_news(self, *, experiment_key: str) -> bool:
         """Whether what changes is told unit by unit: of people, not of groups."""
-        self.exposures(experiment_key=experiment_key)
+        self._prepare(experiment_key)
         return not self._is_of_groups
 
     def execute(self, expression: ibis.Table) -> pa.Table:
         """Return the rows of an expression; where the archive holds events that it may need, with these."""
-        paths = [] if self._since is None else archived_paths(since=self._since)
+        paths = self._archived()
         if not paths or self._since is None:
             return super().execute(expression)
         from marketing.facts.archived import execute_with_archive
@@ -91,10 +141,9 @@ class EventFacts(DatabaseFacts):
             sources=self._sources,
         )
 
-    def stale_units(self, *, state_id: int, last: int) -> ibis.Table:
-        """Return the stale units as profiles' numbers."""
-        units = super().stale_units(state_id=state_id, last=last)
-        return units.mutate(unit=units.unit.cast("int64"))
+    def _archived(self) -> Sequence[Path]:
+        """The archive's files that the experiment may need."""
+        return [] if self._since is None else archived_paths(since=self._since)
 
     def population(self, *, at: int) -> ibis.Table:
         """Return the profiles first seen before `at`, and when; a merged one counts for its winner."""

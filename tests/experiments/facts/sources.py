@@ -22,13 +22,17 @@ EVENT_TABLE = "test_hand_events"
 class TableFacts(DatabaseFacts):
     """Events in a plain table of Django's database."""
 
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
-        rows = super().exposures(experiment_key=experiment_key)
+    unit_type = "bigint"
+
+    def exposures(self, *, experiment_key: str, units: ibis.Table | None = None) -> ibis.Table:
+        rows = super().exposures(experiment_key=experiment_key, units=units)
         return rows.mutate(unit=rows.unit.cast("int64"))
 
-    def stale_units(self, *, state_id: int, last: int) -> ibis.Table:
-        units = super().stale_units(state_id=state_id, last=last)
-        return units.mutate(unit=units.unit.cast("int64"))
+    def population(self, *, at: int) -> ibis.Table:
+        import ibis
+
+        table = ibis.table({"unit": "int64", "at": "int64"}, name=EVENT_TABLE)
+        return table.filter(table.at < at).group_by("unit").agg(known_at=table.at.min())
 
     def events(
         self,

@@ -23,7 +23,7 @@ DIALECTS = ("bigquery", "snowflake", "clickhouse", "databricks", "duckdb", "post
 class TwoTables:
     """The port's two tables under plain names, on any engine."""
 
-    def exposures(self, *, experiment_key: str) -> ibis.Table:
+    def exposures(self, *, experiment_key: str, units: ibis.Table | None = None) -> ibis.Table:
         return ibis.table({"unit": "int64", "arm": "string", "phase": "int64", "first_at": "int64"}, name="exposures")
 
     def events(

@@ -848,14 +848,14 @@ ORDER BY
   "t8"."unit" ASC,
   "t8"."value" ASC;
 
-SELECT
+SELECT DISTINCT
   *
 FROM (
   SELECT
     "t3"."unit" AS "unit",
     "t3"."arm" AS "arm"
   FROM (
-    SELECT DISTINCT
+    SELECT
       "t0"."unit" AS "unit",
       "t0"."arm" AS "arm"
     FROM "exposures" AS "t0"

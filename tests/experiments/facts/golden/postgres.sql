@@ -851,42 +851,46 @@ ORDER BY
 SELECT
   *
 FROM (
-  SELECT
-    "t3"."unit",
-    "t3"."arm"
+  SELECT DISTINCT
+    *
   FROM (
-    SELECT DISTINCT
-      "t0"."unit",
-      "t0"."arm"
-    FROM "exposures" AS "t0"
-    WHERE
-      "t0"."first_at" < 1775037600000000
-  ) AS "t3"
-  INNER JOIN (
     SELECT
-      "t4"."unit"
+      "t3"."unit",
+      "t3"."arm"
     FROM (
       SELECT
-        "t2"."unit",
-        MIN("t2"."arm") AS "arm",
-        MAX("t2"."arm") AS "last_arm",
-        MIN("t2"."phase") AS "phase",
-        MIN("t2"."first_at") AS "first_at"
+        "t0"."unit",
+        "t0"."arm"
+      FROM "exposures" AS "t0"
+      WHERE
+        "t0"."first_at" < 1775037600000000
+    ) AS "t3"
+    INNER JOIN (
+      SELECT
+        "t4"."unit"
       FROM (
         SELECT
-          *
-        FROM "exposures" AS "t0"
-        WHERE
-          "t0"."first_at" < 1775037600000000
-      ) AS "t2"
-      GROUP BY
-        1
-    ) AS "t4"
-    WHERE
-      "t4"."arm" <> "t4"."last_arm"
-  ) AS "t6"
-    ON "t3"."unit" = "t6"."unit"
-) AS "t7"
+          "t2"."unit",
+          MIN("t2"."arm") AS "arm",
+          MAX("t2"."arm") AS "last_arm",
+          MIN("t2"."phase") AS "phase",
+          MIN("t2"."first_at") AS "first_at"
+        FROM (
+          SELECT
+            *
+          FROM "exposures" AS "t0"
+          WHERE
+            "t0"."first_at" < 1775037600000000
+        ) AS "t2"
+        GROUP BY
+          1
+      ) AS "t4"
+      WHERE
+        "t4"."arm" <> "t4"."last_arm"
+    ) AS "t6"
+      ON "t3"."unit" = "t6"."unit"
+  ) AS "t7"
+) AS "t8"
 ORDER BY
-  "t7"."unit" ASC,
-  "t7"."arm" ASC;
+  "t8"."unit" ASC,
+  "t8"."arm" ASC;

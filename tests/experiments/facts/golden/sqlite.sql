@@ -848,14 +848,14 @@ ORDER BY
   "t8"."unit" ASC NULLS LAST,
   "t8"."value" ASC NULLS LAST;
 
-SELECT
+SELECT DISTINCT
   *
 FROM (
   SELECT
     "t3"."unit",
     "t3"."arm"
   FROM (
-    SELECT DISTINCT
+    SELECT
       "t0"."unit",
       "t0"."arm"
     FROM "exposures" AS "t0"
