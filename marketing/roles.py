@@ -25,6 +25,7 @@ EDIT_EXPERIMENTS: Final = (
     "experiments.add_experiment",
     "experiments.change_experiment",
     "experiments.change_recipient",
+    "marketing.add_traitdefinition",
 )
 CONNECT: Final = (
     "marketing.view_source",
@@ -33,6 +34,7 @@ CONNECT: Final = (
     "marketing.add_writekey",
     "marketing.change_writekey",
     "marketing.change_profile",
+    "marketing.add_traitdefinition",
     "recommender.change_item",
 )
 

@@ -20,6 +20,7 @@ from marketing.views import (
     senders,
     shop,
     tracking,
+    traits,
 )
 
 app_name = "marketing"
@@ -39,6 +40,8 @@ DATA = [
     path("privacy/", privacy.overview, name="privacy"),
     path("privacy/fairness/", fairness.report, name="fairness"),
     path("profiles/", profiles.profile_list, name="profile-list"),
+    path("profiles/traits/", traits.trait_list, name="trait-list"),
+    path("profiles/traits/new/", traits.trait_new, name="trait-new"),
     path("profiles/<str:public_id>/", profiles.profile_detail, name="profile-detail"),
 ]
 

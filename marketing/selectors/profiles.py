@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from experiments.selectors import UnitExposure, list_unit_exposures
-from marketing.choices import IdentityKind, TraitType
+from marketing.choices import IdentityKind, TraitOrigin, TraitType
 from marketing.models import (
     Event,
     Identity,
@@ -22,6 +23,7 @@ from marketing.models import (
 )
 from marketing.segmentation.clock import from_micros
 from marketing.segmentation.vocabulary import EPOCH_DAY, MICRO
+from marketing.selectors.traits import how_made
 
 UNIT_TYPE: Final = "profile"
 TIMELINE: Final = 50
@@ -52,6 +54,8 @@ class TraitRow:
     sensitivity: str
     source: str
     at: datetime
+    is_computed: bool = False
+    made: str = ""
 
 
 def get_profile(*, public_id: str) -> Profile | None:
@@ -102,11 +106,13 @@ def traits(*, profile_id: int) -> list[TraitRow]:
     return [
         TraitRow(
             key=row.definition.key,
-            name=row.definition.name,
+            name=_(row.definition.name) if row.definition.origin == TraitOrigin.COMPUTED else row.definition.name,
             value=_readable(row),
             sensitivity=row.definition.sensitivity,
             source=row.source.name if row.source else "",
             at=from_micros(row.at),
+            is_computed=row.definition.origin == TraitOrigin.COMPUTED,
+            made=how_made(row.definition.recipe) if row.definition.origin == TraitOrigin.COMPUTED else "",
         )
         for row in rows.order_by("definition__name", "pk")
     ]

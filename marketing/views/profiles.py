@@ -18,6 +18,7 @@ from recommender.selectors import list_slates
 
 SHOWN_TRAITS: Final = ("email", "country", "language", "timezone", "birth_year")
 SLATES: Final = 10
+RFM_GROUP: Final = "rfm_group"
 
 
 @login_required
@@ -49,12 +50,15 @@ def profile_detail(request: HttpRequest, public_id: str) -> HttpResponse:
         return redirect("marketing:profile-detail", public_id=str(profile.public_id))
     events = reads.timeline(profile_id=profile.pk, before=_before(request.GET.get("before", "")))
     last = events[-1] if len(events) == reads.TIMELINE else None
+    traits = reads.traits(profile_id=profile.pk)
     context = {
         "profile": profile,
+        "rfm_group": next((row.value for row in traits if row.key == RFM_GROUP), ""),
+        "computed": [row for row in traits if row.is_computed],
         "events": events,
         "next_before": "" if last is None else f"{to_micros(last.at)}-{last.pk}",
         "typed": [(SYSTEM_NAMES[name], getattr(profile, name)) for name in SHOWN_TRAITS],
-        "traits": reads.traits(profile_id=profile.pk),
+        "traits": [row for row in traits if not row.is_computed],
         "identities": reads.identities(profile_id=profile.pk),
         "memberships": list(memberships_of(profile_id=profile.pk)),
         "arms": reads.arms(profile_id=profile.pk),

@@ -113,6 +113,8 @@ MATRIX: dict[str, Row] = {
     "marketing:segment-archive": Row("marketing.change_segment", arguments={"slug": "matrix"}),
     "marketing:segment-why": Row("marketing.view_segment", arguments={"slug": "matrix", "public_id": "PROFILE"}),
     "marketing:profile-list": Row("marketing.view_profile"),
+    "marketing:trait-list": Row("marketing.view_profile"),
+    "marketing:trait-new": Row("marketing.add_traitdefinition"),
     "marketing:profile-detail": Row("marketing.view_profile", arguments={"public_id": "PROFILE"}),
     "marketing:page": Row(PUBLIC, arguments=CAMPAIGN),
     "marketing:page-slot": Row(PUBLIC, arguments=CAMPAIGN),

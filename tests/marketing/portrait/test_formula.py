@@ -81,7 +81,10 @@ def test_groups__every_combination__has_one_and_each_group_somebody() -> None:
     r, f, m = (grid.ravel() for grid in np.meshgrid(*[np.arange(1, 6)] * 3))
     found = groups(r, f, m)
     assert set(found.tolist()) == set(range(len(GROUPS)))
-    by_score = {(a, b, c): GROUPS[place][0] for a, b, c, place in zip(r, f, m, found, strict=True)}
+    by_score = {
+        (a, b, c): GROUPS[place][0]
+        for a, b, c, place in zip(r.tolist(), f.tolist(), m.tolist(), found.tolist(), strict=True)
+    }
     assert by_score[5, 5, 5] == "champions"
     assert by_score[5, 1, 1] == "new"
     assert by_score[1, 1, 1] == "lost"
