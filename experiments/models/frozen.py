@@ -17,7 +17,7 @@ class FrozenUnit(models.Model):
     """One erased unit of one experiment: arms, phase, a coarse time, and its number for each planned metric.
 
     `totals` maps `metric key/version` to [total, before] as of the erasure, integers as the facts gave them. `first_at`
-    is moved as far as no stored result changes (`services.freezing`).
+    is moved as far as no stored result changes, and shared by five or more where one can (`services.freezing`).
     """
 
     experiment = models.ForeignKey("experiments.Experiment", on_delete=models.CASCADE, related_name="frozen_units")

@@ -1,7 +1,8 @@
 """Erasure without losing what was measured: a person's contribution to planned metrics is frozen, then the person goes.
 
 Freezing happens before the exposures are deleted. What stays has a random token, no key, no dimension, and a time that
-was moved as far as no stored result changes: to the end of the interval between two moments at which somebody looked.
+was moved as far as no stored result changes: to the end of the interval between two moments at which somebody looked,
+and on to the neighboring interval where fewer than five people of the arm share it and no snapshot lies between.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from experiments.facts.database import DatabaseFacts
 from experiments.facts.expressions import DAY, PlannedMetric, event_values, multi_arm_pairs, unit_totals
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 # Total, before, per, per before, and the single values of events.
 ALL_TIME: Final = 2**62
+FEWEST_IN_A_CELL: Final = 5
+"""People; a time that fewer share could tell of one of them."""
 NOTHING: Final = (0, 0, 0, 0, ())
 
 
@@ -144,6 +147,9 @@ def _freeze_in(experiment: Experiment, facts_unit: str) -> int:
         arms = sorted(pair["arm"] for pair in pairs)
         frozen.append(FrozenUnit(experiment=experiment, phase_id=min(phases.values()), arms=arms, first_at=0))
     FrozenUnit.objects.bulk_create(frozen)
+    for row in frozen:
+        if len(row.arms) == 1:
+            _merge_cells(row, _snapshot_cuts(experiment, metrics))
     return len(frozen)
 
 
@@ -175,6 +181,38 @@ def _cuts(experiment: Experiment, metrics: Sequence[PlannedMetric], first_at: in
     _, ends = ended_days(first_at=first_at, until=last, time_zone=settings.REPORTING_TIME_ZONE)
     moments = {*ends, *looked}
     return sorted(moments | {moment - metric.closes_after for moment in moments for metric in metrics})
+
+
+def _snapshot_cuts(experiment: Experiment, metrics: Sequence[PlannedMetric]) -> list[int]:
+    """The moments that stored snapshots depend on: theirs, and those at which a window closed for the last time."""
+    moments = [microseconds(at) for at in Snapshot.objects.filter(experiment=experiment).values_list("at", flat=True)]
+    return sorted({*moments, *(moment - metric.closes_after for moment in moments for metric in metrics)})
+
+
+def _merge_cells(row: FrozenUnit, cuts: Sequence[int]) -> None:
+    """Move a cell (phase, arm, time) of too few frozen people together with its neighbor, and so on.
+
+    Only between two cuts: on their two sides people count differently in a stored snapshot. Days are no cuts here,
+    since looks are stored and not computed again; the sample ratio by day may move. Fewer people than a cell needs
+    between two cuts stay as few, in one cell.
+    """
+    place = bisect.bisect_left(cuts, row.first_at)
+    if place < len(cuts) and cuts[place] == row.first_at:
+        return
+    mine = FrozenUnit.objects.filter(experiment_id=row.experiment_id, phase_id=row.phase_id, arms=row.arms)
+    if place:
+        mine = mine.filter(first_at__gt=cuts[place - 1])
+    if place < len(cuts):
+        mine = mine.filter(first_at__lt=cuts[place])
+    counted = mine.values("first_at").annotate(n=Count("pk")).order_by("first_at")
+    cells = [(cell["first_at"], cell["n"]) for cell in counted]
+    own = next(index for index, (first_at, _) in enumerate(cells) if first_at == row.first_at)
+    while cells[own][1] < FEWEST_IN_A_CELL and len(cells) > 1:
+        earlier = own if own + 1 < len(cells) else own - 1
+        (before, few), (after, more) = cells[earlier : earlier + 2]
+        mine.filter(first_at=before).update(first_at=after)
+        cells[earlier : earlier + 2] = [(after, few + more)]
+        own = earlier
 
 
 def _coarse(first_at: int, cuts: Sequence[int]) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments.errors import ExperimentsError
 from experiments.models import Snapshot
-from experiments.reports import ExperimentReport, decode_report
+from experiments.reports import ExperimentReport, SrmReport, decode_report
 from experiments.services.aggregates_file import decode_inputs
 from experiments.services.analysis import ENGINE_VERSION, analyze, conclude, design_of, prepare_run
 from experiments.services.totals import UnitTotals
@@ -96,7 +96,10 @@ def _numbers(report: ExperimentReport, *, is_aggregated: bool, is_erased: bool) 
     metrics = [
         dataclasses.replace(
             metric,
-            comparisons=tuple(dataclasses.replace(one, novelty=None) for one in metric.comparisons),
+            comparisons=tuple(
+                dataclasses.replace(one, novelty=None, daily=() if is_erased else one.daily)
+                for one in metric.comparisons
+            ),
         )
         if is_aggregated or is_erased
         else metric
@@ -105,14 +108,19 @@ def _numbers(report: ExperimentReport, *, is_aggregated: bool, is_erased: bool) 
     ]
     return {
         "arms": [dataclasses.asdict(arm) for arm in report.arms],
-        "srm": dataclasses.asdict(health.srm),
-        "phases": [dataclasses.asdict(phase) for phase in health.phases],
+        "srm": _sample_ratio(health.srm, is_erased=is_erased),
+        "phases": [_sample_ratio(phase, is_erased=is_erased) for phase in health.phases],
         "multi_arm_n": health.multi_arm_n,
         "metrics": [dataclasses.asdict(metric) for metric in metrics],
         "breakdowns": []
         if is_aggregated or is_erased
         else [dataclasses.asdict(breakdown) for breakdown in report.breakdowns],
     }
+
+
+def _sample_ratio(srm: SrmReport, *, is_erased: bool) -> dict[str, Any]:
+    """The check of one phase; the days of frozen people are coarse, so that over days it is not the same."""
+    return dataclasses.asdict(dataclasses.replace(srm, any_day_p_value=None) if is_erased else srm)
 
 
 def _differences(place: str, stored: Any, found: Any, *, tolerance: float) -> Iterator[str]:
