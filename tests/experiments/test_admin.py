@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from experiments import admin as experiments_admin
+from experiments.admin import base as experiments_admin
 from experiments.models import ChangeLog, Experiment, Exposure, Layer, Snapshot
 from experiments.services.design import create_layer
 from experiments.services.holdout import set_holdout

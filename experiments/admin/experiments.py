@@ -1,20 +1,14 @@
-"""The admin of experiments: everything can be looked at, states change through services only.
-
-Fact tables hold millions of rows, so their lists neither count nor sort them: the number of rows is counted up to a
-cap, and the order is that of the primary key.
-"""
+"""Experiments and what they are made of: arms, phases, layers, holdouts, metrics, decisions, the log of changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
-from typing import Any
+from functools import partial
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -23,86 +17,24 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from experiments.admin.base import FactAdmin, ReadOnlyAdmin, ReadOnlyInline
 from experiments.errors import CannotTransition
 from experiments.models import (
-    Alert,
-    AlertDelivery,
     Arm,
-    Certificate,
     ChangeLog,
     Decision,
-    DigestSubscription,
-    DirtyUnit,
     Experiment,
     ExperimentMetric,
-    Exposure,
-    FactsState,
-    FrozenUnit,
     Holdout,
     Layer,
-    LedgerQuarter,
-    Look,
     Metric,
-    MetricSurvey,
     Phase,
     PhaseArm,
     Prerequisite,
     RampStep,
-    Recipient,
-    Refresh,
-    Snapshot,
-    StaleUnit,
 )
 from experiments.services import lifecycle
 from experiments.tasks import refresh_experiment
-
-COUNT_CAP = 10_000
-"""Rows that a list of facts counts at most; the database would read all of a large table to count further."""
-
-
-class CappedPaginator(Paginator[Any]):
-    """Pages over a huge table: the count stops at the cap."""
-
-    @cached_property
-    def count(self) -> int:
-        # The admin passes a query set, of which a slice can be counted.
-        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the admin's lists are query sets
-        return rows[:COUNT_CAP].count()
-
-
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Rows that only services write."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
-class FactAdmin(ReadOnlyAdmin):
-    """Tables of millions of rows."""
-
-    paginator = CappedPaginator
-    ordering = ("-pk",)
-    sortable_by = ()
-
-
-class ReadOnlyInline(admin.TabularInline[Any, Any]):
-    extra = 0
-    can_delete = False
-    show_change_link = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 class ArmInline(ReadOnlyInline):
@@ -237,33 +169,6 @@ class MetricAdmin(ReadOnlyAdmin):
     ordering = ("key", "-version")
 
 
-@admin.register(Exposure)
-class ExposureAdmin(FactAdmin):
-    list_display = ("unit_type", "unit_id", "experiment", "arm", "phase", "first_at", "source")
-    list_select_related = ("experiment", "arm", "phase")
-    list_filter = ("experiment",)
-    search_fields = ("unit_id__exact",)
-    search_help_text = gettext_lazy("The exact id of a unit")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Exposure], search_term: str
-    ) -> tuple[QuerySet[Exposure], bool]:
-        if not search_term:
-            return queryset, False
-        # Naming the few unit types lets the database use the index on (type, id).
-        types = list(Experiment.objects.order_by().values_list("unit_type", flat=True).distinct())
-        return queryset.filter(unit_type__in=types, unit_id=search_term), False
-
-
-@admin.register(ChangeLog)
-class ChangeLogAdmin(FactAdmin):
-    list_display = ("at", "object_type", "object_id", "transition", "actor", "message")
-    list_select_related = ("actor",)
-    list_filter = ("transition",)
-    search_fields = ("=object_id",)
-    search_help_text = gettext_lazy("The id of an object")
-
-
 @admin.register(Decision)
 class DecisionAdmin(ReadOnlyAdmin):
     list_display = ("experiment", "outcome", "arm", "holdback", "at", "by", "reverted_at")
@@ -271,95 +176,6 @@ class DecisionAdmin(ReadOnlyAdmin):
     list_filter = ("outcome",)
     search_fields = ("experiment__key",)
     ordering = ("-pk",)
-
-
-@admin.register(Snapshot)
-class SnapshotAdmin(FactAdmin):
-    list_display = ("experiment", "at", "status", "is_current", "is_frozen", "engine_version", "duration_ms")
-    list_select_related = ("experiment",)
-    list_filter = ("status", "is_current")
-    search_fields = ("experiment__key",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Snapshot]:
-        # A list of reports would be read in full to show six columns.
-        rows: QuerySet[Snapshot] = super().get_queryset(request)
-        match = request.resolver_match
-        is_list = match is not None and match.url_name == "experiments_snapshot_changelist"
-        return rows.defer("report", "sql", "aggregates") if is_list else rows
-
-
-@admin.register(Look)
-class LookAdmin(FactAdmin):
-    list_display = ("experiment", "metric", "arm", "day", "lift", "lift_lower", "lift_upper", "p_value", "refusal")
-    list_select_related = ("experiment", "metric", "arm")
-    search_fields = ("experiment__key",)
-
-
-@admin.register(Refresh)
-class RefreshAdmin(ReadOnlyAdmin):
-    list_display = ("experiment", "attempted_at", "locked_until", "failures_n", "error")
-    list_select_related = ("experiment",)
-    ordering = ("-failures_n", "-pk")
-
-
-@admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin):
-    list_display = ("experiment", "kind", "subject", "at")
-    list_select_related = ("experiment",)
-    list_filter = ("kind",)
-    search_fields = ("experiment__key",)
-    ordering = ("-pk",)
-
-
-@admin.register(AlertDelivery)
-class AlertDeliveryAdmin(ReadOnlyAdmin):
-    list_display = ("alert", "recipient", "status", "attempts_n", "due_at", "sent_at", "error")
-    list_select_related = ("alert", "recipient")
-    list_filter = ("status",)
-    ordering = ("-pk",)
-
-
-@admin.register(Recipient)
-class RecipientAdmin(ReadOnlyAdmin):
-    """Added and removed on the page of alerts: the secret is shown once, there."""
-
-    list_display = ("address", "kind", "experiment", "is_active", "created_at", "created_by")
-    list_select_related = ("experiment", "created_by")
-    list_filter = ("kind", "is_active")
-    exclude = ("nonce",)
-    ordering = ("address", "pk")
-
-
-@admin.register(DigestSubscription)
-class DigestSubscriptionAdmin(ReadOnlyAdmin):
-    list_display = ("address", "language", "created_at", "confirmed_at", "ended_at", "last_week")
-    search_fields = ("=address",)
-    exclude = ("nonce",)
-    ordering = ("-pk",)
-
-
-@admin.register(Certificate)
-class CertificateAdmin(ReadOnlyAdmin):
-    list_display = ("experiment", "at", "duration_ms")
-    list_select_related = ("experiment",)
-    search_fields = ("experiment__key",)
-    ordering = ("-pk",)
-
-
-@admin.register(LedgerQuarter)
-class LedgerQuarterAdmin(ReadOnlyAdmin):
-    list_display = ("starts_on", "unit_type", "metric", "at", "is_closed")
-    list_select_related = ("metric",)
-    ordering = ("-starts_on", "-pk")
-
-
-@admin.register(FrozenUnit)
-class FrozenUnitAdmin(FactAdmin):
-    """Erased people's contributions: no row leads back to a person."""
-
-    list_display = ("token", "experiment", "phase", "arms")
-    list_select_related = ("experiment", "phase")
-    search_fields = ("experiment__key",)
 
 
 @admin.register(RampStep)
@@ -376,26 +192,10 @@ class PrerequisiteAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
 
 
-@admin.register(MetricSurvey)
-class MetricSurveyAdmin(ReadOnlyAdmin):
-    list_display = ("metric", "asked_at", "done_at", "error")
-    list_select_related = ("metric",)
-    ordering = ("-asked_at", "-pk")
-
-
-@admin.register(FactsState)
-class FactsStateAdmin(ReadOnlyAdmin):
-    list_display = ("experiment", "units_n", "recomputed_n", "until")
-    list_select_related = ("experiment",)
-    ordering = ("-pk",)
-
-
-@admin.register(DirtyUnit)
-class DirtyUnitAdmin(FactAdmin):
-    list_display = ("unit", "claim")
-
-
-@admin.register(StaleUnit)
-class StaleUnitAdmin(FactAdmin):
-    list_display = ("state", "unit")
-    list_select_related = ("state__experiment",)
+@admin.register(ChangeLog)
+class ChangeLogAdmin(FactAdmin):
+    list_display = ("at", "object_type", "object_id", "transition", "actor", "message")
+    list_select_related = ("actor",)
+    list_filter = ("transition",)
+    search_fields = ("=object_id",)
+    search_help_text = gettext_lazy("The id of an object")
