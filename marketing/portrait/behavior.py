@@ -102,6 +102,8 @@ def _offset(slot: int, zone: ZoneInfo) -> int:
 
 def texts_of(values: Sequence[str | None]) -> Texts:
     """Return a column of texts; an empty one is none."""
+    if not any(values):
+        return Texts(np.full(len(values), NONE, dtype=np.int64), [])
     names = sorted({value for value in values if value})
     places = {name: place for place, name in enumerate(names)}
     codes = np.fromiter((places.get(value or "", NONE) for value in values), dtype=np.int64, count=len(values))
