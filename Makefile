@@ -47,8 +47,8 @@ lint: $(VENV)/.installed-dev  ## Format, lint, types, import contracts, missing 
 pytest: $(VENV)/.installed-dev  ## Run the tests (SQLite, or the database that DATABASE_URL names)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(COVERAGE)
 
-slow: $(VENV)/.installed-dev  ## Run the slow calibrations and fault tests
-	$(BIN)/python -m pytest -m slow
+slow: $(VENV)/.installed-dev  ## Run the slow calibrations and fault tests, and every property with all its examples
+	HOLDOUT_THOROUGH=1 $(BIN)/python -m pytest -m "slow or thorough"
 
 calibrate: $(VENV)/.installed-dev  ## Measure the whole pipeline over 2,000 simulated worlds (ten minutes)
 	$(BIN)/python manage.py calibrate_pipeline --worlds 2000

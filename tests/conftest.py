@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.util
 import os
 import shutil
@@ -51,6 +52,12 @@ def is_available(need: str) -> bool:
         "node": lambda: shutil.which("node") is not None and shutil.which("npm") is not None,
         "java": lambda: shutil.which("java") is not None,
     }[need]()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected and imported out of every later garbage collection: it lives as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

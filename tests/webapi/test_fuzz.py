@@ -24,7 +24,7 @@ from tests.webapi.conftest import make_api
 
 pytestmark = [pytest.mark.django_db, pytest.mark.filterwarnings("ignore")]
 CHECKS: Any = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-QUICK, LONG = 4, 25  # requests of each operation and mode
+QUICK, LONG = 2, 25  # requests of each operation and mode
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +82,7 @@ def _run(profile: str, amount: int) -> list[str]:
     return found
 
 
+@pytest.mark.no_cover
 def test_schema__fuzzed_a_little__holds(world: str) -> None:
     assert _run(world, QUICK) == []
 

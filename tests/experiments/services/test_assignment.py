@@ -24,6 +24,7 @@ from experiments.services.design import ArmSpec, create_layer
 from experiments.services.ramp import raise_coverage
 from experiments.targeting.clients import to_condition
 from experiments.targeting.tree import parse
+from tests.examples import examples
 from tests.factories.experiments import STARTED, T0, expose, make_experiment
 
 pytestmark = pytest.mark.django_db
@@ -212,13 +213,15 @@ def test_assign__new_weights__exposed_units_keep_arm_and_phase() -> None:
     assert len(moved) > 500
 
 
+@pytest.mark.thorough
+@pytest.mark.no_cover
 @given(
     changes=st.lists(
         st.tuples(st.sampled_from(["phase", "raise"]), st.integers(1, 19), st.integers(1, 20)), min_size=1, max_size=4
     ),
     exposed=st.lists(st.integers(0, 99), unique=True, max_size=60),
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8, full=25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_assign__any_history_of_phases_and_steps__nobody_exposed_changes_arm(
     changes: list[tuple[str, int, int]], exposed: list[int]
 ) -> None:
@@ -371,12 +374,13 @@ def test_assign__growthbook_client__agrees_on_every_unit() -> None:
         assert (result.inExperiment, result.value if result.inExperiment else None) == (got.is_in, got.arm_key)
 
 
+@pytest.mark.thorough
 @given(
     unit_ids=st.lists(st.one_of(st.text(st.characters(), max_size=10), st.sampled_from(ODD_IDS)), max_size=12),
     country=st.sampled_from(["DE", "FR", None]),
     coverage=st.sampled_from([0.1, 0.5, 1.0]),
 )
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10, full=30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_assign_many__any_ids__agrees_with_assign(unit_ids: list[str], country: str | None, coverage: float) -> None:
     experiment = make_experiment(status="running", arms=THREE_ARMS, targeting=GERMANS, coverage=coverage)
     _assign_all(experiment, unit_ids, [{"country": country}] * len(unit_ids))

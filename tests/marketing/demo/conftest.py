@@ -9,10 +9,13 @@ import pytest
 from django.db import transaction
 from pytest_django import DjangoDbBlocker
 
+from marketing.services.demo import stage
 from marketing.services.demo.seed import DemoWorld, seed_demo
 
 AT = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 PEOPLE = 260
+FEW = ("welcome-back", "autumn-picks", "first-steps", "set-the-table")
+"""One campaign of each season, and one that never began: each is made in its own way."""
 
 
 def ignore(step: str, done: int, total: int) -> None:
@@ -30,3 +33,12 @@ def demo(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
     with django_db_blocker.unblock(), transaction.atomic():
         yield build()
         transaction.set_rollback(True)
+
+
+@pytest.fixture
+def few_campaigns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A world of three campaigns: analyses are most of what it takes to build one."""
+    every = stage.trials
+    monkeypatch.setattr(
+        stage, "trials", lambda *, lift: tuple(trial for trial in every(lift=lift) if trial.slug in FEW)
+    )

@@ -13,7 +13,7 @@ from marketing.services.demo.stage import Season
 from recommender.errors import TrainingInProgress
 from tests.marketing.demo.conftest import AT, build
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("few_campaigns")]
 
 
 def test_seed__again__replaces_the_world_and_duplicates_nothing() -> None:

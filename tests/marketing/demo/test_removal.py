@@ -19,7 +19,7 @@ from tests.factories.campaigns import make_campaign, make_visitor
 from tests.factories.marketing import make_profile, make_segment, send, track
 from tests.marketing.demo.conftest import AT, build
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("few_campaigns")]
 
 # What a fresh installation has too, or keeps as vocabulary.
 KEPT = {

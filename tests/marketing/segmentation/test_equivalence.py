@@ -12,11 +12,16 @@ from marketing.models import Profile
 from marketing.segmentation.clock import to_micros
 from marketing.segmentation.evaluate import matches
 from marketing.selectors.segments import load_person, matching_ids, read_rule, vocabulary
+from tests.examples import examples
 from tests.factories.marketing import NOW
 from tests.factories.rules import PEOPLE, RULES, make_world
 
+RULES_N = examples(90, full=250)
+
 
 @pytest.mark.django_db
+@pytest.mark.thorough
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", [1, 2])
 def test_sql_and_python__random_rules_over_random_people__agree(seed: int) -> None:
     make_world(seed)
@@ -27,7 +32,7 @@ def test_sql_and_python__random_rules_over_random_people__agree(seed: int) -> No
     seen = {"somebody": 0, "nobody": 0, "some": 0, "shown": 0}
 
     @settings(
-        max_examples=250,
+        max_examples=RULES_N,
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -56,5 +61,5 @@ def test_sql_and_python__random_rules_over_random_people__agree(seed: int) -> No
 
     check()
     assert len(people) == PEOPLE - 1
-    assert seen["shown"] > 50  # the builder opens and saves a rule without changing its meaning
-    assert seen["some"] > 100  # most rules must tell people apart, or the comparison proves nothing
+    assert seen["shown"] > 0.2 * RULES_N  # the builder opens and saves a rule without changing its meaning
+    assert seen["some"] > 0.4 * RULES_N  # most rules must tell people apart, or the comparison proves nothing

@@ -17,6 +17,7 @@ from marketing.models import Membership, Profile, ProfileTrait, TraitDefinition
 from marketing.segmentation.targeting import compile_targeting
 from marketing.selectors.people import list_attributes, targeted
 from marketing.selectors.segments import vocabulary
+from tests.examples import examples
 from tests.experiments.targeting.strategies import rules_about
 from tests.factories.marketing import NOW, make_profile, make_segment
 
@@ -69,8 +70,10 @@ def _chosen(rule: Rule) -> set[int]:
         return {pk for (pk,) in cursor.fetchall()}
 
 
+@pytest.mark.thorough
+@pytest.mark.no_cover
 @given(data=st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80, full=300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_targeting__any_rule__sql_python_and_client_agree_person_by_person(
     world: list[Profile], data: st.DataObject
 ) -> None:
