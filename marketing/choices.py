@@ -114,6 +114,15 @@ class MembershipCause(models.TextChoices):
 class ImportKind(models.TextChoices):
     EVENTS = "events", _("events")
     PROFILES = "profiles", _("profiles")
+    MEMBERS = "members", _("members of a segment")
+
+
+class ListMode(models.TextChoices):
+    """What a file of members does to a list."""
+
+    ADD = "add", _("add them to the members")
+    REMOVE = "remove", _("take them out")
+    REPLACE = "replace", _("make them the members, and nobody else")
 
 
 class CampaignKind(models.TextChoices):

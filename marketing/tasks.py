@@ -9,7 +9,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from marketing.errors import CannotComputeTraits, CannotReadMailbox, DemoIsBusy
+from marketing.choices import ListMode
+from marketing.errors import CannotComputeTraits, CannotEditSegment, CannotImport, CannotReadMailbox, DemoIsBusy
 from marketing.models import Heartbeat
 from marketing.selectors.segments import refresh_order
 from marketing.services import answers, drain, membership, notices, retention, timetable
@@ -77,6 +78,19 @@ def compute_traits() -> None:
         run.compute_traits(clock=timezone.now)
     except CannotComputeTraits as error:
         log.warning("the traits were not computed: %s", error)
+
+
+@shared_task
+def import_list(*, segment_id: int, name: str, mode: str, file_name: str) -> None:
+    """Read a file of members; the command is `import_members`."""
+    from marketing.services import lists
+
+    try:
+        lists.import_upload(
+            segment_id=segment_id, name=name, mode=ListMode(mode), file_name=file_name, at=timezone.now()
+        )
+    except (CannotImport, CannotEditSegment) as error:
+        log.warning("the members of segment %s could not be read: %s", segment_id, error)
 
 
 @shared_task

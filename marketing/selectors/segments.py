@@ -15,7 +15,7 @@ from django.db import connection, models, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import F, QuerySet
 
-from marketing.choices import DeliveryStatus, Purpose, TraitType
+from marketing.choices import DeliveryStatus, ImportKind, Purpose, TraitType
 from marketing.errors import BadRule
 from marketing.models import (
     Activity,
@@ -23,6 +23,7 @@ from marketing.models import (
     Delivery,
     Event,
     EventType,
+    ImportRun,
     Membership,
     MembershipEvent,
     Profile,
@@ -191,9 +192,11 @@ def get_segment(*, slug: str) -> Segment | None:
     return Segment.objects.select_related("version", "owner").filter(slug=slug).first()
 
 
-def list_segments(*, with_archived: bool = False) -> QuerySet[Segment]:
-    """Return the segments for a list, newest first."""
+def list_segments(*, with_archived: bool = False, archived: bool = False) -> QuerySet[Segment]:
+    """Return the segments for a list, newest first: those in use, all of them, or only the archived ones."""
     rows = Segment.objects.select_related("version", "owner").order_by("-created_at", "-pk")
+    if archived:
+        return rows.exclude(archived_at=None)
     return rows if with_archived else rows.filter(archived_at=None)
 
 
@@ -222,6 +225,11 @@ def recent_changes(*, segment_id: int, limit: int = 20) -> list[MembershipEvent]
 def versions(*, segment_id: int) -> list[SegmentVersion]:
     """Return the wordings of the rule, newest first."""
     return list(SegmentVersion.objects.filter(segment=segment_id).select_related("created_by").order_by("-number"))
+
+
+def imports_of(*, slug: str) -> QuerySet[ImportRun]:
+    """Return the files that a list was made of, the newest first."""
+    return ImportRun.objects.filter(kind=ImportKind.MEMBERS, mapping__segment=slug).order_by("-started_at", "-pk")
 
 
 def refresh_order() -> list[int]:

@@ -95,7 +95,7 @@ def import_file(
             )
             run.refresh_from_db()
         work = _Import(run=run, mapping=mapping, at=at, sha256=sha256)
-        with _reject_file(rejected_file, run.rejected_bytes) as rejects:
+        with reject_file(rejected_file, run.rejected_bytes) as rejects:
             rows = islice(table.rows, run.next_row, None)
             size = path.stat().st_size
             while batch := list(islice(rows, BATCH)):
@@ -211,7 +211,7 @@ class Rejects:
 
 
 @contextmanager
-def _reject_file(path: Path, size: int) -> Iterator[Rejects]:
+def reject_file(path: Path, size: int) -> Iterator[Rejects]:
     """Cut the file back to what the stored batches wrote: a batch that was killed left lines behind."""
     if path.exists():
         os.truncate(path, min(size, path.stat().st_size))

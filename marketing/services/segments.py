@@ -25,8 +25,9 @@ __all__ = [
     "free_slug",
     "record_failure",
     "refresh_segment",
+    "restore_segment",
 ]
-RESERVED: Final = frozenset(("new", "affinity", "builder", "count"))  # addresses beside `segments/<slug>/`
+RESERVED: Final = frozenset(("new", "affinity", "builder", "count", "list"))  # addresses beside `segments/<slug>/`
 
 
 @transaction.atomic
@@ -113,6 +114,21 @@ def archive_segment(*, segment_id: int, at: datetime, actor: User | None = None)
         raise CannotEditSegment(f"segment {segment.slug} is used by {', '.join(users)}")
     if Segment.objects.filter(pk=segment.pk, archived_at=None).update(archived_at=at):
         _log(segment, "archive", at, actor)
+
+
+@transaction.atomic
+def restore_segment(*, segment_id: int, at: datetime, actor: User | None = None) -> None:
+    """Take an archived segment into use again; `CannotEditSegment` says why its rule cannot hold any more."""
+    segment = Segment.objects.select_for_update(of=("self",)).select_related("version").get(pk=segment_id)
+    if segment.archived_at is None:
+        return
+    if segment.version is not None:
+        try:
+            read_rule(segment.version.rule)
+        except BadRule as error:
+            raise CannotEditSegment(f"segment {segment.slug} cannot be used again: {error}") from error
+    Segment.objects.filter(pk=segment.pk).update(archived_at=None, refreshed_version=None)
+    _log(segment, "restore", at, actor)
 
 
 def free_slug(name: str) -> str:

@@ -20,14 +20,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from marketing import tasks
 from marketing.errors import BadRule, CannotEditSegment
 from marketing.forms.builder import MATCHES, PROPERTY_OPS, Builder, act, new_builder, read_builder
+from marketing.forms.lists import UploadForm
 from marketing.forms.rules import builder_of, rule_of
 from marketing.forms.segments import SegmentForm, choices, group_views
 from marketing.models import Segment
 from marketing.selectors import rule_insight, rule_words
 from marketing.selectors import segments as reads
 from marketing.selectors.profiles import get_profile, people
+from marketing.selectors.rule_changes import version_changes
 from marketing.services import segments as services
 from marketing.services.proxies import find_proxies
+from marketing.views.lists import imports_context
 
 PER_PAGE: Final = 25
 MEMBERS_PER_PAGE: Final = 50
@@ -44,12 +47,13 @@ def _actor(request: HttpRequest) -> User:
 @require_GET
 def segment_list(request: HttpRequest) -> HttpResponse:
     """List the segments with their rules in words."""
-    page = Paginator(reads.list_segments(), PER_PAGE).get_page(request.GET.get("page"))
+    archived = "archived" in request.GET
+    page = Paginator(reads.list_segments(archived=archived), PER_PAGE).get_page(request.GET.get("page"))
     known = rule_words.names()
     rows = [
         (segment, rule_words.describe(segment.version.rule, known) if segment.version else None) for segment in page
     ]
-    return render(request, "marketing/segments/list.html", {"page": page, "rows": rows})
+    return render(request, "marketing/segments/list.html", {"page": page, "rows": rows, "archived": archived})
 
 
 @login_required
@@ -60,15 +64,18 @@ def segment_detail(request: HttpRequest, slug: str) -> HttpResponse:
     segment = _segment(slug)
     page = Paginator(reads.members(segment_id=segment.pk), MEMBERS_PER_PAGE).get_page(request.GET.get("page"))
     rule = segment.version.rule if segment.version else None
+    known = rule_words.names()
     context = {
         "segment": segment,
         "page": page,
-        "sentence": rule_words.describe(rule) if rule else None,
+        "sentence": rule_words.describe(rule, known) if rule else None,
         "changes": reads.recent_changes(segment_id=segment.pk),
-        "versions": reads.versions(segment_id=segment.pk),
+        "versions": version_changes(reads.versions(segment_id=segment.pk), known),
         "is_stale": segment.version_id != segment.refreshed_version_id,
         "rule_json": json.dumps(rule, indent=2, ensure_ascii=False),
     }
+    if segment.is_list:
+        context |= {"upload_form": UploadForm(), **imports_context(segment)}
     return render(request, "marketing/segments/detail.html", context)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import QueryDict
 from django.test import Client
 from django.urls import reverse
@@ -17,10 +19,10 @@ from marketing import tasks
 from marketing.choices import TraitType
 from marketing.forms.builder import Builder, act, new_builder, read_builder
 from marketing.forms.rules import builder_of, rule_of
-from marketing.models import Membership, Segment
+from marketing.models import ChangeLog, Membership, Segment
 from marketing.selectors import segments as reads
 from marketing.services.profiles import declare_trait
-from marketing.services.segments import record_failure, refresh_segment
+from marketing.services.segments import archive_segment, edit_segment, record_failure, refresh_segment
 from tests.factories.campaigns import make_user
 from tests.factories.marketing import NOW, make_profile, make_segment, send, track
 
@@ -184,6 +186,89 @@ def test_new__many_people__leaves_the_counting_to_the_worker(
     assert asked == [Segment.objects.get().pk]
     assert "are being counted" in answer.content.decode()
     assert "have not been counted yet" in answer.content.decode()
+
+
+def test_list__uploaded_file__is_read_by_the_worker_and_shown_with_its_rejected_rows(
+    marketer: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    tmp_path: Path,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    settings.DATA_DIR = tmp_path
+    monkeypatch.setattr(tasks.import_list, "delay", tasks.import_list)
+    make_profile(user_id="ann", email="ann@example.org")
+    make_profile(user_id="bob")
+    new = reverse("marketing:segment-list-new")
+    assert "From a file" in marketer.get(reverse("marketing:segment-list")).content.decode()
+    assert "Make the list" in marketer.get(new).content.decode()
+    refused = marketer.post(new, {"name": "VIPs", "file": SimpleUploadedFile("x.csv", b"shoe\n1\n")})
+    assert refused.status_code == 422
+    assert "no column says who" in refused.content.decode()
+    assert marketer.post(new, {"name": "VIPs"}).status_code == 422
+    with django_capture_on_commit_callbacks(execute=True):
+        marketer.post(new, {"name": "VIPs", "file": SimpleUploadedFile("x.csv", b"user_id\nann\nzoe\n")})
+
+    page = marketer.get("/segments/vips/").content.decode()
+    assert "2 rows: 1 people, 1 rejected" in page
+    assert "ann@example.org" in page
+    rejected = re.search(r"/segments/vips/imports/\d+/", page)
+    assert rejected is not None
+    answer = marketer.get(rejected.group())
+    assert b"nobody is known by this user_id" in b"".join(answer)
+    assert marketer.get("/segments/vips/imports/999/").status_code == 404
+    assert min(path.name for path in (tmp_path / "uploads").iterdir()).startswith("rejected-")
+    with django_capture_on_commit_callbacks(execute=True):
+        file = SimpleUploadedFile("y.csv", b"user_id\nbob\n")
+        marketer.post("/segments/vips/upload/", {"file": file, "mode": "replace"})
+    assert list(Membership.objects.values_list("profile__identities__value", flat=True)) == ["bob"]
+    assert "1 rows: 1 people" in marketer.get("/segments/vips/imports/").content.decode()
+
+
+def test_upload__to_a_rule_or_without_a_file__is_refused(marketer: Client) -> None:
+    make_segment({"all": []}, slug="rule")
+    text = marketer.post("/segments/rule/upload/", {}, follow=True).content.decode()
+    assert "members come from its rule" in text
+
+
+def test_export__members__stream_as_csv_and_are_logged(marketer: Client) -> None:
+    make_profile(user_id="ann")
+    refresh_segment(segment_id=make_segment({"all": []}, slug="all-of-them").pk, at=NOW)
+    answer = marketer.post("/segments/all-of-them/export/")
+
+    assert answer.streaming
+    assert b",ann," in b"".join(answer)
+    assert ChangeLog.objects.get(transition="export").actor is not None
+
+
+def test_restore__archived_segment__is_in_use_again_or_says_why_not(
+    marketer: Client, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    monkeypatch.setattr(tasks.refresh_segment, "delay", tasks.refresh_segment)
+    make_profile()
+    first, second = make_segment({"all": []}, slug="first"), make_segment({"in_segment": "first"}, slug="second")
+    archive_segment(segment_id=second.pk, at=NOW)
+    archive_segment(segment_id=first.pk, at=NOW)
+    assert "first" in marketer.get("/segments/?archived=1").content.decode()
+    assert "Use it again" in marketer.get("/segments/second/").content.decode()
+    refused = marketer.post("/segments/second/restore/", follow=True).content.decode()
+    assert "there is no segment first" in refused
+    with django_capture_on_commit_callbacks(execute=True):
+        marketer.post("/segments/first/restore/")
+        marketer.post("/segments/second/restore/")
+        marketer.post("/segments/second/restore/")
+
+    assert list(Segment.objects.order_by("slug").values_list("archived_at", "members_n")) == [(None, 1), (None, 1)]
+
+
+def test_detail__versions__say_in_words_what_changed(marketer: Client) -> None:
+    segment = make_segment({"all": [GERMANS]}, slug="some")
+    more = {"all": [GERMANS, {"consent": "profiling"}]}
+    edit_segment(segment_id=segment.pk, rule={"schema": 1, "root": more}, at=NOW)
+    text = marketer.get("/segments/some/").content.decode()
+
+    assert "<ins>agreed to profiling</ins>" in text
+    assert "<del>" not in text
 
 
 def actions(builder: Builder, *names: str, **new: str) -> Builder:
@@ -358,7 +443,7 @@ def test_detail__members_and_history__in_few_queries(
         make_profile(user_id=f"u{number}", country="DE", email=f"p{number}@example.org")
     segment = make_segment({"all": [GERMANS]}, slug="seg")
     refresh_segment(segment_id=segment.pk, at=NOW)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         text = marketer.get(segment.get_absolute_url()).content.decode()
 
     assert "60 members" in text
