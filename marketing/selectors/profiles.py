@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from experiments.selectors import UnitExposure, list_unit_exposures
 from marketing.choices import IdentityKind, TraitOrigin, TraitType
 from marketing.models import (
+    Delivery,
     Event,
     Identity,
     Merge,
@@ -153,6 +154,12 @@ def arms(*, profile_id: int) -> list[UnitExposure]:
     """Return the experiments in which a person was exposed, those of merged profiles included."""
     units = [profile_id, *alias_ids(profile_id=profile_id)]
     return [row for unit in units for row in list_unit_exposures(unit_type=UNIT_TYPE, unit_id=str(unit))]
+
+
+def deliveries(*, profile_id: int) -> list[Delivery]:
+    """Return the latest messages of campaigns to a person, newest first."""
+    rows = Delivery.objects.filter(profile=profile_id).select_related("campaign")
+    return list(rows.order_by("-status_at", "-pk")[:RECENT])
 
 
 def merges(*, profile_id: int) -> list[Merge]:

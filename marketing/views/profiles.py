@@ -62,6 +62,7 @@ def profile_detail(request: HttpRequest, public_id: str) -> HttpResponse:
         "identities": reads.identities(profile_id=profile.pk),
         "memberships": list(memberships_of(profile_id=profile.pk)),
         "arms": reads.arms(profile_id=profile.pk),
+        "deliveries": reads.deliveries(profile_id=profile.pk),
         "slates": list(list_slates(user_id=str(profile.pk), limit=SLATES)),
         "consents": consent_history(profile_id=profile.pk),
         "merges": reads.merges(profile_id=profile.pk),

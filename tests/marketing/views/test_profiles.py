@@ -85,7 +85,7 @@ def test_detail__everything_about_a_person__is_on_the_page(
     give_consent(profile)
     segment = make_segment({"all": []}, slug="everybody")
     refresh_segment(segment_id=segment.pk, at=NOW)
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(19):
         text = marketer.get(reverse("marketing:profile-detail", args=[profile.public_id])).content.decode()
 
     for expected in ("gold", "protected", "Feb. 3, 1980", "2.5", "Order Completed", "p9", "12.50", "Hero", arm.name):

@@ -9,10 +9,10 @@ import pytest
 from django.test import Client
 
 from marketing.choices import TraitOrigin
-from marketing.models import TraitDefinition
+from marketing.models import Delivery, TraitDefinition
 from marketing.services.portrait.definitions import ensure_builtin_traits
 from marketing.services.portrait.run import compute_traits
-from tests.factories.campaigns import make_user
+from tests.factories.campaigns import make_campaign, make_user
 from tests.factories.marketing import NOW, make_profile, send, track
 
 pytestmark = pytest.mark.django_db
@@ -62,6 +62,17 @@ def test_trait_new__bad_input__says_what_is_wrong(signed_in: Client, change: dic
     assert response.status_code == 422
     assert message in response.content.decode()
     assert TraitDefinition.objects.count() == known
+
+
+def test_profile_page__messages_of_campaigns__are_listed(signed_in: Client) -> None:
+    ann = make_profile(user_id="ann")
+    campaign = make_campaign()
+    Delivery.objects.create(
+        campaign=campaign, profile=ann, arm_key="personal", status="sent", status_at=NOW, send_at=NOW
+    )
+    page = signed_in.get(f"/profiles/{ann.public_id}/").content.decode()
+
+    assert f'<a href="/campaigns/{campaign.slug}/">{campaign.name}</a>: sent' in page
 
 
 def test_profile_page__computed_traits__say_where_they_come_from(
