@@ -169,7 +169,7 @@ def _read_group(node: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
 def _add_group(builder: Builder, node: dict[str, Any], parent: str, around: str) -> bool:
     """Add what a node says, and what is inside; tell whether the builder can show it."""
     match, children = _read_group(node)
-    if not children and not _goes_without_saying(match, around):
+    if all(map(_is_empty, children)) and not _goes_without_saying(match, around):
         return False
     group = Group(id=new_group().id, match=match, parent=parent)
     builder.groups.append(group)
@@ -182,6 +182,12 @@ def _add_group(builder: Builder, node: dict[str, Any], parent: str, around: str)
                 return False
             group.rows.append(row)
     return all(_add_group(builder, child, group.id, match) for child in children if _read_group(child)[0])
+
+
+def _is_empty(node: dict[str, Any]) -> bool:
+    """Whether a node is a group without a condition in it, at any depth: saving leaves it out."""
+    match, children = _read_group(node)
+    return bool(match) and all(map(_is_empty, children))
 
 
 def _goes_without_saying(match: str, around: str) -> bool:

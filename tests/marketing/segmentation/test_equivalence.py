@@ -63,3 +63,16 @@ def test_sql_and_python__random_rules_over_random_people__agree(seed: int) -> No
     assert len(people) == PEOPLE - 1
     assert seen["shown"] > 0.2 * RULES_N  # the builder opens and saves a rule without changing its meaning
     assert seen["some"] > 0.4 * RULES_N  # most rules must tell people apart, or the comparison proves nothing
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        {"not": {"all": [{"all": []}]}},
+        {"not": {"all": [{"all": [{"all": []}]}]}},
+        {"all": [{"not": {"all": [{"not": {"any": []}}]}}]},
+    ],
+)
+def test_builder__negation_of_nothing_but_empty_groups__is_not_shown(root: dict[str, Any]) -> None:
+    """Saving leaves empty groups out, and the negation around them with them: nobody became everybody."""
+    assert builder_of({"schema": 1, "root": root}) is None
