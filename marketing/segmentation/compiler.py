@@ -148,12 +148,13 @@ class _Compiler:
         return test if known == TRUE else Condition(f"({known}) AND ({test.sql})", test.params)
 
     def _definition(self, node: Trait, spec: TraitSpec) -> Condition:
-        rows = f"{self._rows('profiletrait', 't')} t.definition_id = %s"
+        name = "t.text" if spec.kind == Kind.TEXT else "t.number"
+        # Known anyway, and the word by which the databases see that the index of these values will do.
+        rows = f"{self._rows('profiletrait', 't')} t.definition_id = %s AND {name} IS NOT NULL"
         if node.op == "is_set":
             return Condition(f"p.id IN ({rows})", (spec.definition,))
         if node.op == "is_not_set":
             return Condition(f"p.id NOT IN ({rows})", (spec.definition,))
-        name = "t.text" if spec.kind == Kind.TEXT else "t.number"
         test = self._test(name, node, spec.kind)
         params = (float(value) if isinstance(value, bool) else value for value in test.params)
         return Condition(f"p.id IN ({rows} AND {test.sql})", (spec.definition, *params))

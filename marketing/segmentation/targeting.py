@@ -104,7 +104,11 @@ class _Compiler:
     def _about(self, spec: TraitSpec, test: Condition) -> Condition:
         """The profiles whose value is known and passes."""
         if not spec.column:
-            rows = "SELECT t.profile_id FROM marketing_profiletrait t WHERE t.definition_id = %s"
+            # Each kind of value has an index of its own, of the rows that have one.
+            kept = "t.text" if spec.kind == Kind.TEXT else "t.number"
+            rows = (
+                f"SELECT t.profile_id FROM marketing_profiletrait t WHERE t.definition_id = %s AND {kept} IS NOT NULL"  # noqa: S608 - constants
+            )
             return Condition(f"p.id IN ({rows} AND ({test.sql}))", (spec.definition, *test.params))
         name = f"p.{spec.column}"
         known = TRUE if not spec.is_nullable else f"{name} <> ''" if spec.kind == Kind.TEXT else f"{name} IS NOT NULL"

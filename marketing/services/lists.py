@@ -256,7 +256,7 @@ def _known(keys: Collection[IdentityKey]) -> dict[IdentityKey, list[int]]:
 
 def _drop_older(definition: TraitDefinition, at: int) -> None:
     """Take out whoever the file did not name, a chunk at a time."""
-    rows = ProfileTrait.objects.filter(definition=definition, at__lt=at).order_by("pk")
+    rows = ProfileTrait.objects.filter(definition=definition, number__isnull=False, at__lt=at).order_by("pk")
     while found := list(rows.values_list("pk", "profile_id")[:GONE]):
         with transaction.atomic():
             ProfileTrait.objects.filter(pk__in=[pk for pk, _ in found]).delete()

@@ -64,9 +64,10 @@ def _between(trait: TraitDefinition, target: TraitDefinition) -> Iterable[Proxy]
 
 def _pairs(trait: TraitDefinition, target: TraitDefinition) -> list[tuple[Any, Any]]:
     """(value, protected value) of people with both, always the same people."""
-    mine = ProfileTrait.objects.filter(definition=trait, profile__merged_into=None)
+    name = "text" if trait.type == TraitType.TEXT else "number"
+    mine = ProfileTrait.objects.filter(definition=trait, profile__merged_into=None, **{f"{name}__isnull": False})
     mine = mine.filter(profile__traits__definition=target).order_by("profile__sample_bucket", "profile_id")
-    rows = dict(mine.values_list("profile_id", "text" if trait.type == TraitType.TEXT else "number")[:SAMPLED])
+    rows = dict(mine.values_list("profile_id", name)[:SAMPLED])
     theirs = ProfileTrait.objects.filter(definition=target, profile__in=list(rows))
     column = "text" if target.type == TraitType.TEXT else "number"
     return [(rows[pk], value) for pk, value in theirs.order_by("profile_id").values_list("profile_id", column)]

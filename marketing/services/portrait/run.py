@@ -17,7 +17,7 @@ from django.db import IntegrityError, connection
 from django.db.models import Max, Min
 from numpy.typing import NDArray
 
-from marketing.choices import MembershipCause, SourceKind, TraitOrigin, TraitRunKind
+from marketing.choices import MembershipCause, SourceKind, TraitOrigin, TraitRunKind, TraitType
 from marketing.errors import CannotComputeTraits
 from marketing.models import Profile, ProfileTrait, TraitDefinition, TraitRun
 from marketing.portrait.behavior import is_textual, numbers, texts
@@ -225,8 +225,10 @@ class _Run:
     def _drop_inactive(self) -> None:
         """Take away the values of recipes that were switched off."""
         inactive = TraitDefinition.objects.filter(origin=TraitOrigin.COMPUTED, is_active=False)
-        for pk in inactive.order_by("pk").values_list("pk", flat=True):
-            while ids := list(ProfileTrait.objects.filter(definition=pk).values_list("pk", flat=True)[:CHUNK]):
+        for pk, kind in inactive.order_by("pk").values_list("pk", "type"):
+            name = "text" if kind == TraitType.TEXT else "number"
+            rows = ProfileTrait.objects.filter(definition=pk, **{f"{name}__isnull": False})
+            while ids := list(rows.values_list("pk", flat=True)[:CHUNK]):
                 people = set(ProfileTrait.objects.filter(pk__in=ids).values_list("profile_id", flat=True))
                 ProfileTrait.objects.filter(pk__in=ids).delete()
                 mark_changed(profile_ids=people)
@@ -268,7 +270,7 @@ def count_filled() -> None:
     """Count the people with a value of each trait, from the indexes."""
     with connection.cursor() as cursor:
         for pk, kind in TraitDefinition.objects.order_by("pk").values_list("pk", "type"):
-            name = "text" if kind == "text" else "number"
+            name = "text" if kind == TraitType.TEXT else "number"
             cursor.execute(
                 f"SELECT count(*) FROM marketing_profiletrait WHERE definition_id = %s AND {name} IS NOT NULL",  # noqa: S608 - constants
                 [pk],
