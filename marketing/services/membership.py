@@ -300,5 +300,5 @@ def _empty_stages(cursor: CursorWrapper) -> None:
 
 
 def _analyze(cursor: CursorWrapper, table: str) -> None:
-    if is_postgres():
-        cursor.execute(f"ANALYZE {table}")
+    """Say how few rows the table has: SQLite would else read all events of a type to make a Bloom filter for them."""
+    cursor.execute(f"ANALYZE {table}" if is_postgres() else f"ANALYZE temp.{table}")

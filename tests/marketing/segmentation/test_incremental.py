@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marketing.choices import DeliveryStatus, MembershipCause, MergeReason, Purpose
 from marketing.errors import CannotMerge
 from marketing.models import Campaign, ChangedProfile, Delivery, Membership, MembershipEvent, Merge, Profile, Segment
-from marketing.selectors.segments import matching_ids
+from marketing.segmentation.clock import to_micros
+from marketing.segmentation.evaluate import Person, explain, matches
+from marketing.selectors.segments import load_person, matching_ids, read_rule, vocabulary
 from marketing.services.identity import merge, undo_merge
 from marketing.services.membership import RefreshResult, refresh_changes, refresh_segment
 from marketing.services.profiles import set_traits
@@ -233,3 +236,51 @@ def test_refresh_changes__very_many_changed__counts_everybody_at_once(monkeypatc
     result = refresh(segment, NOW + DAY)
 
     assert (result.looked_at, result.entered) == (0, 3)
+
+
+def test_explain__flips__are_the_moments_at_which_the_answer_changes() -> None:
+    make_world(4)
+    words = vocabulary()
+    people = [load_person(profile_id=pk, words=words) for pk in Profile.objects.living().values_list("pk", flat=True)]
+    seen = [0]
+
+    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @given(root=RULES)
+    def check(root: Any) -> None:
+        node = read_rule({"schema": 1, "root": root}, words)
+
+        def holds(person: Person, at: int) -> bool:
+            return matches(node, person, traits=words.traits, at=at)
+
+        for person in people:
+            found = explain(node, person, traits=words.traits, at=to_micros(NOW))
+            answer = found.holds
+            for flip in found.flips[:5]:
+                assert (holds(person, flip - 1), holds(person, flip)) == (answer, not answer)
+                answer = not answer
+                seen[0] += 1
+
+    check()
+    assert seen[0] > 30
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan of SQLite")
+def test_refresh_changes__on_sqlite__reads_the_events_of_the_candidates_only() -> None:
+    for number in range(200):
+        send(track("Order Completed", user=f"u{number}", at=NOW - DAY))
+    segment = make_segment({**BUYERS_30, "n": 2})
+    refresh(segment, NOW)
+    send(track("Order Completed", user="u7", at=NOW))
+    plans: list[str] = []
+
+    def explain_first(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT INTO stage_members"):
+            with connection.cursor() as cursor:
+                cursor.cursor.execute("EXPLAIN QUERY PLAN " + sql, params)
+                plans.append(str(cursor.cursor.fetchall()))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain_first):
+        assert refresh(segment, NOW).entered == 1
+    assert "marketing_event_profile (profile_id=? AND type_id=? AND at>?)" in plans[0]
+    assert "BLOOM" not in plans[0]
