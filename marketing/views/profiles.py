@@ -7,7 +7,7 @@ from typing import Final
 from django.contrib.auth.decorators import login_required, permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_http_methods
 
 from marketing.segmentation.clock import to_micros
 from marketing.selectors import profiles as reads
@@ -23,10 +23,10 @@ RFM_GROUP: Final = "rfm_group"
 
 @login_required
 @permission_required("marketing.view_profile", raise_exception=True)
-@require_GET
+@require_http_methods(["GET", "HEAD", "POST"])
 def profile_list(request: HttpRequest) -> HttpResponse:
-    """Find people by an identity, or show the newest."""
-    q = request.GET.get("q", "").strip()
+    """Find people by an identity, or show the newest. Identities are posted: addresses of pages end up in logs."""
+    q = request.POST.get("q", "").strip()
     if q:
         return render(
             request, "marketing/profiles/list.html", {"q": q, "profiles": reads.find_by_identity(value=q[:255])}
