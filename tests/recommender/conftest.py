@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pytest_django import Settings
 
+from recommender.evaluation.beyond import bootstrap
+from recommender.services import evaluation_report
 from recommender.services.catalogue import ItemRow, upsert_items
 from recommender.services.snapshots import forget_snapshots
 from recommender.services.strategies import ensure_default_strategies
@@ -60,6 +63,13 @@ def catalogue_rows() -> list[ItemRow]:
         for item in range(8)
     ]
     return [*rows, ItemRow(item_id="all", title="For all"), ItemRow(item_id="new", title="Fresh", category="Shelf 1")]
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of 50 resamples in the reports of trainings, which 1,000 make three quarters of; the intervals
+    themselves are tested in `evaluation/test_beyond.py`."""
+    monkeypatch.setattr(evaluation_report, "bootstrap", partial(bootstrap, draws=50))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from django.db import transaction
@@ -11,6 +12,8 @@ from pytest_django import DjangoDbBlocker
 
 from marketing.services.demo import stage
 from marketing.services.demo.seed import DemoWorld, seed_demo
+from recommender.evaluation.beyond import bootstrap
+from recommender.services import evaluation_report
 
 AT = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 PEOPLE = 260
@@ -37,7 +40,8 @@ def demo(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
 
 @pytest.fixture
 def few_campaigns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A world of three campaigns: analyses are most of what it takes to build one."""
+    """A world of four campaigns and short reports of trainings: these are most of what it takes to build one."""
+    monkeypatch.setattr(evaluation_report, "bootstrap", partial(bootstrap, draws=50))
     every = stage.trials
     monkeypatch.setattr(
         stage, "trials", lambda *, lift: tuple(trial for trial in every(lift=lift) if trial.slug in FEW)
