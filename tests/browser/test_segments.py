@@ -56,7 +56,7 @@ def test_segment__keyboard_only__is_built_counted_and_saved(page: Page, shop: No
     tab_to(page, "[name=name]")
     page.keyboard.type("Recent buyers")
     tab_to(page, "select[name^=new_]")
-    choose(page, "Order")
+    choose(page, "Order Completed")
     tab_to(page, "button[value^='add:']")
     page.keyboard.press("Enter")
     expect(page.locator("select[name=row_negated]")).to_be_focused()
