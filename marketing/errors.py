@@ -30,6 +30,10 @@ class CannotReadMailbox(MarketingError):
     """The mailbox of bounces cannot be read; the message says which and why."""
 
 
+class CannotSendTest(MarketingError):
+    """A test message cannot be sent; the message says what is missing or what the mail server said."""
+
+
 class CannotSwitchReview(MarketingError):
     """The review by a second person cannot be switched off; the message says what is missing."""
 

@@ -78,12 +78,16 @@ def check(*, source: str, is_html: bool, known: Iterable[str]) -> list[str]:
 
     `known` lists paths like `person.first_name`; a path that starts with a known one followed by a dot is known, too.
     """
-    template = _compiled(source, is_html=is_html)
-    paths = {str(path) for path in template.global_variable_paths()}
+    paths = named(source=source, is_html=is_html)
     allowed = tuple(known)
     return sorted(
         path for path in paths if not any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in allowed)
     )
+
+
+def named(*, source: str, is_html: bool) -> set[str]:
+    """Return what a template names; `BadTemplate` where it cannot be read."""
+    return {str(path) for path in _compiled(source, is_html=is_html).global_variable_paths()}
 
 
 def render(*, source: str, is_html: bool, context: Mapping[str, Any]) -> str:

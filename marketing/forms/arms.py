@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from marketing.choices import CampaignKind
 from marketing.creatives.templates import LONGEST_SOURCE
-from marketing.services.campaigns import MOST_ARMS, ArmDraft, is_safe_target
+from marketing.forms.words import read_words, write_words
+from marketing.services.campaigns import MOST_ARMS, ArmDraft, Words, is_safe_target
 from recommender.selectors import list_strategy_choices
 
 PREFIX: Final = "arms"
@@ -49,6 +50,17 @@ class ArmForm(forms.Form):
         required=False,
         help_text=_("A path below the static files."),
     )
+    translations = forms.CharField(
+        label=_("Other languages"),
+        max_length=4 * LONGEST_SOURCE,
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "[de]\nsubject: …\nheadline: …\nbutton: …\n…"}),
+        help_text=_(
+            "A line with the language in brackets, then what differs: subject, headline, button, and the text below. "
+            "What is missing stays as above."
+        ),
+    )
     strategy = forms.ChoiceField(label=_("Recommendations"), required=False)
     item_count = forms.IntegerField(label=_("Items"), min_value=1, max_value=24, initial=4)
 
@@ -58,6 +70,13 @@ class ArmForm(forms.Form):
         field = self.fields["strategy"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [("", _("None: the words only")), *list_strategy_choices()]
+
+    def clean_translations(self) -> tuple[Words, ...]:
+        """Read the words of other languages; say which line cannot be read."""
+        try:
+            return read_words(self.cleaned_data["translations"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
 
     def clean_link(self) -> str:
         """Refuse scripts, data and tricks: a click must lead to a web address."""
@@ -125,7 +144,7 @@ def first_arms(*, kind: str = CampaignKind.PAGE) -> list[dict[str, Any]]:
 
 def arm_initial(arm: ArmDraft) -> dict[str, Any]:
     """Return what a row shows for a stored arm."""
-    return {name: getattr(arm, name) for name in SHOWN}
+    return {name: getattr(arm, name) for name in SHOWN} | {"translations": write_words(arm.translations)}
 
 
 def arm_of(row: ArmForm, position: int) -> ArmDraft:
@@ -145,4 +164,5 @@ def arm_of(row: ArmForm, position: int) -> ArmDraft:
         image=data.get("image", ""),
         strategy=data.get("strategy", ""),
         item_count=data.get("item_count") or 4,
+        translations=data.get("translations") or (),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from django.db.models import QuerySet, Sum
@@ -16,8 +16,20 @@ from recommender.selectors import list_strategy_choices
 CONFIG_SECONDS: Final = 2.0
 """How long a process may serve from what it knows: an emergency stop must act within 5 seconds."""
 PUBLIC: Final = (CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.FINISHED)
+TRANSLATED: Final = ("subject", "headline", "body", "button_text")
 MOST_CONFIGS: Final = 1000
 """Unknown slugs are never kept, so this bounds the number of live campaigns, not of requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What an arm says in another language; an empty text falls back to the arm's own."""
+
+    language: str
+    subject: str = ""
+    headline: str = ""
+    body: str = ""
+    button_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,17 @@ class ArmConfig:
     link_id: int | None
     strategy: str
     item_count: int
+    translations: tuple[Words, ...] = ()
+
+    def in_language(self, language: str) -> ArmConfig:
+        """Return the arm in the words of a person's language (`de-AT`, then `de`); what is missing stays as it is."""
+        tag = language.replace("_", "-").lower()
+        by_tag = {words.language.lower(): words for words in self.translations}
+        words = by_tag.get(tag) or by_tag.get(tag.partition("-")[0])
+        if words is None:
+            return self
+        said = {name: getattr(words, name) for name in TRANSLATED}
+        return replace(self, **{name: text for name, text in said.items() if text})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +147,7 @@ def arm_config(arm: CampaignArm) -> ArmConfig:
         link_id=arm.link_id,
         strategy=arm.strategy,
         item_count=arm.item_count,
+        translations=tuple(Words(**words) for words in arm.creative.translations),
     )
 
 

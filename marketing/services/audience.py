@@ -51,6 +51,7 @@ class Person:
     """Unit ids of profiles that were merged into this one: they keep their arm."""
     is_objector: bool = False
     """Objects to direct marketing: in no arm of a campaign, and recommended nothing by name."""
+    language: str = ""
 
 
 def find_person(
@@ -67,7 +68,7 @@ def find_person(
             has_aliases=Exists(ProfileAlias.objects.filter(winner_id=OuterRef("pk"))),
             **consents,
         )
-        .values("pk", "is_member", "is_objector", "has_aliases", *consents)
+        .values("pk", "language", "is_member", "is_objector", "has_aliases", *consents)
         .first()
     )
     if profile is None:
@@ -78,6 +79,7 @@ def find_person(
         is_member=profile["is_member"],
         aliases=_aliases(profile["pk"]) if profile["has_aliases"] else (),
         is_objector=profile["is_objector"],
+        language=profile["language"],
     )
 
 

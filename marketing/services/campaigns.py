@@ -15,25 +15,29 @@ from marketing.choices import Cadence, CampaignKind, CampaignStatus, CrashPolicy
 from marketing.creatives.html import clean
 from marketing.errors import CannotTransition, InvalidCampaign
 from marketing.models import Campaign, CampaignArm, ChangeLog, Creative, Link
-from marketing.selectors.campaigns import arms_of
+from marketing.selectors.campaigns import Words, arms_of
 
 DEFAULT_PURPOSES: Final = ("analytics", "personalization")
 MOST_ARMS: Final = 8
 """More arms than this split the traffic into samples that answer nothing."""
 
 
+__all__ = [
+    "DEFAULT_PURPOSES",
+    "EVERY_DAY",
+    "MOST_ARMS",
+    "ArmDraft",
+    "CampaignDraft",
+    "Words",
+    "create_campaign",
+    "draft_of",
+    "is_safe_target",
+    "log_change",
+    "revise_campaign",
+    "snapshot_of",
+]
+
 EVERY_DAY: Final = (0, 1, 2, 3, 4, 5, 6)
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What an arm says in another language; an empty text falls back to the arm's own."""
-
-    language: str
-    subject: str = ""
-    headline: str = ""
-    body: str = ""
-    button_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from django.utils.translation import gettext_lazy
 from experiments.selectors import list_metrics
 from experiments.services.planning import SampleSizePlan, plan
 from marketing.choices import CampaignKind
+from marketing.creatives.lint import bad_links
 from marketing.creatives.templates import BadTemplate
 from marketing.models import Segment
-from marketing.services.campaigns import ArmDraft, CampaignDraft
+from marketing.services.campaigns import ArmDraft, CampaignDraft, Words
 from marketing.services.sending.rendering import unknown_names
 from recommender.selectors import list_strategy_choices
 
@@ -132,15 +133,26 @@ def _mail(draft: CampaignDraft, known: Known) -> str:
     unnamed = [arm.name or arm.key for arm in written if not arm.subject.strip()]
     if unnamed:
         return _("No subject yet: %(arms)s.") % {"arms": ", ".join(unnamed)}
-    for arm in written:
-        if arm.subject.strip().lower().startswith(("re:", "fwd:", "fw:")):
-            return _("The subject of %(arm)s pretends to be an answer. Take away “Re:” or “Fwd:”.") % {"arm": arm.name}
-        try:
-            unknown = unknown_names(subject=arm.subject, headline=arm.headline, body=arm.body)
-        except BadTemplate as error:
-            return _("The text of %(arm)s cannot be read: %(error)s") % {"arm": arm.name, "error": error}
-        if unknown:
-            return _("%(arm)s names what no message has: %(names)s.") % {"arm": arm.name, "names": ", ".join(unknown)}
+    said: list[tuple[str, ArmDraft | Words]] = [(arm.name, arm) for arm in written]
+    said += [(f"{arm.name} ({words.language})", words) for arm in written for words in arm.translations]
+    return next((reason for name, words in said if (reason := _wrong_words(name, words))), "")
+
+
+def _wrong_words(name: str, words: ArmDraft | Words) -> str:
+    """Say what is wrong with an arm's words in one language; empty where nothing is."""
+    if words.subject.strip().lower().startswith(("re:", "aw:", "fwd:", "fw:", "wg:")):
+        return _("The subject of %(arm)s pretends to be an answer. Take away “Re:” or “Fwd:”.") % {"arm": name}
+    if links := bad_links(words.body):
+        return _("A link of %(arm)s leads nowhere in a mailbox: “%(link)s”. Write the whole address.") % {
+            "arm": name,
+            "link": links[0],
+        }
+    try:
+        unknown = unknown_names(subject=words.subject, headline=words.headline, body=words.body)
+    except BadTemplate as error:
+        return _("The text of %(arm)s cannot be read: %(error)s") % {"arm": name, "error": error}
+    if unknown:
+        return _("%(arm)s names what no message has: %(names)s.") % {"arm": name, "names": ", ".join(unknown)}
     return ""
 
 

@@ -98,7 +98,7 @@ def _in_experiment(campaign: CampaignConfig, visitor: Visitor, person: Person, a
         context["experiment"] = campaign.experiment_key
     return Experience(
         campaign=campaign,
-        arm=arm,
+        arm=arm.in_language(person.language),
         outside=None,
         is_exposed=assignment.is_in,
         person=person,

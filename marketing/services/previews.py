@@ -36,7 +36,7 @@ class Seat:
 
 def preview_draft(*, draft: CampaignDraft, at: datetime) -> list[ArmPreview]:
     """Return how each arm of a draft looks to a stranger; nothing is recorded."""
-    return [_preview(_config(arm), at) for arm in draft.arms]
+    return [_preview(config_of(arm), at) for arm in draft.arms]
 
 
 def seats(*, campaign: CampaignConfig, at: datetime) -> list[Seat]:
@@ -67,7 +67,8 @@ def _preview(arm: ArmConfig, at: datetime) -> ArmPreview:
     return ArmPreview(arm=arm, items=() if recommendation is None else recommendation.items)
 
 
-def _config(arm: ArmDraft) -> ArmConfig:
+def config_of(arm: ArmDraft) -> ArmConfig:
+    """Return what a draft's arm shows; its button leads nowhere yet."""
     return ArmConfig(
         key=arm.key,
         name=arm.name,
@@ -80,4 +81,5 @@ def _config(arm: ArmDraft) -> ArmConfig:
         link_id=None,
         strategy=arm.strategy,
         item_count=arm.item_count,
+        translations=arm.translations,
     )

@@ -20,6 +20,7 @@ MICRO = 1_000_000
 DRAFTING = {
     "create": gettext_lazy("Made"),
     "revise": gettext_lazy("Changed"),
+    "test_send": gettext_lazy("Test sent"),
     "review_on": gettext_lazy("Switched on"),
     "review_off": gettext_lazy("Switched off"),
 }

@@ -21,8 +21,6 @@ from marketing.forms.campaigns import CampaignForm, draft_from, initial_of
 from marketing.models import Campaign
 from marketing.selectors.campaigns import (
     activity,
-    arm_config,
-    arms_of,
     described_arms,
     get_campaign,
     list_campaigns,
@@ -35,13 +33,12 @@ from marketing.selectors.recommendations import campaign_recommendations
 from marketing.selectors.reviews import is_review_required
 from marketing.selectors.sending import sending_of
 from marketing.services import lifecycle
+from marketing.services.advice import advise
 from marketing.services.audience import reachable
 from marketing.services.campaigns import DEFAULT_PURPOSES, create_campaign, draft_of, revise_campaign
 from marketing.services.checks import launch_checks, sample_size
-from marketing.services.experience import preview
 from marketing.services.previews import preview_draft, seats
 from marketing.services.sending import outbox
-from marketing.services.tracking import shown_items
 
 PER_PAGE = 25
 
@@ -116,6 +113,7 @@ def campaign_panel(request: HttpRequest) -> HttpResponse:
     context = {
         "size": sample_size(draft=draft),
         "checks": launch_checks(draft=draft),
+        "advice": advise(draft=draft),
         "previews": preview_draft(draft=draft, at=timezone.now()),
     }
     return render(request, "marketing/campaigns/_panel.html", context)
@@ -159,26 +157,6 @@ def campaign_resolve(request: HttpRequest, slug: str) -> HttpResponse:
 def campaign_result(request: HttpRequest, slug: str) -> HttpResponse:
     """Return the part of the page that changes by itself."""
     return render(request, "marketing/campaigns/_result.html", _result(_campaign(slug)))
-
-
-@login_required
-@permission_required("marketing.view_campaign", raise_exception=True)
-@require_GET
-def campaign_preview(request: HttpRequest, slug: str, arm_key: str) -> HttpResponse:
-    """Show one arm as the people addressed would see it; nothing is recorded."""
-    campaign = _campaign(slug)
-    arm = next((arm for arm in arms_of(campaign=campaign) if arm.key == arm_key), None)
-    if arm is None:
-        raise Http404
-    person = request.GET.get("person", "")
-    experience = preview(
-        arm=arm_config(arm),
-        campaign=page_config(slug=slug),
-        profile_id=int(person) if person.isdigit() else None,
-        at=timezone.now(),
-    )
-    context = {"campaign": campaign, "arm": experience.arm, "items": shown_items(experience=experience)}
-    return render(request, "marketing/campaigns/preview.html", context)
 
 
 @login_required

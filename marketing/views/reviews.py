@@ -16,6 +16,7 @@ from marketing.forms.reviews import ReviewPolicyForm
 from marketing.selectors.campaigns import get_campaign
 from marketing.selectors.reviews import change_of, is_review_required, policy_log, review_of, review_policy
 from marketing.services import lifecycle
+from marketing.services.advice import advise
 from marketing.services.affected import affected
 from marketing.services.campaigns import draft_of, snapshot_of
 from marketing.services.checks import launch_checks
@@ -39,6 +40,7 @@ def campaign_review(request: HttpRequest, slug: str) -> HttpResponse:
         "review": review_of(campaign=campaign, snapshot=snapshot_of(campaign=campaign)),
         "affected": affected(draft=draft),
         "checks": launch_checks(draft=draft),
+        "advice": advise(draft=draft),
         "previews": preview_draft(draft=draft, at=now),
         "transitions": [rule for rule in lifecycle.available(campaign=campaign) if rule.name in REVIEWING],
         "why_not": lifecycle.what_blocks(campaign=campaign, name="approve", at=now, actor=actor),

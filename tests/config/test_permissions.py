@@ -96,6 +96,8 @@ MATRIX: dict[str, Row] = {
     "marketing:campaign-review": Row("marketing.view_campaign", arguments=CAMPAIGN),
     "marketing:campaign-change": Row("marketing.view_campaign", arguments=CAMPAIGN | {"change_id": "1"}),
     "marketing:review-policy": Row("marketing.view_campaign"),
+    "marketing:campaign-preview-frame": Row("marketing.view_campaign", arguments=CAMPAIGN | {"arm_key": "personal"}),
+    "marketing:campaign-test-send": Row("marketing.change_campaign", "post", CAMPAIGN | {"arm_key": "personal"}),
     "marketing:sender-list": Row("marketing.view_campaign"),
     "marketing:sender-add": Row("marketing.change_sender"),
     "marketing:sender-edit": Row("marketing.change_sender", arguments={"sender_id": "1"}),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.db import transaction
 
@@ -22,9 +22,9 @@ from experiments.services.exposure import ExposureRow, record_many
 from marketing.channels import Channel, Fate, Mail, Outcome
 from marketing.channels.bounces import enhanced_status, kind_of
 from marketing.channels.registry import open_email
-from marketing.choices import CrashPolicy, DeliveryStatus, FeedbackKind, Sensitivity, SkipReason
+from marketing.choices import CrashPolicy, DeliveryStatus, FeedbackKind, SkipReason
 from marketing.creatives.templates import BadTemplate
-from marketing.models import Campaign, Delivery, ProfileTrait
+from marketing.models import Campaign, Delivery
 from marketing.segmentation.clock import to_micros
 from marketing.selectors.campaigns import ArmConfig, arm_config, arms_of
 from marketing.services.experience import UNIT_TYPE
@@ -32,6 +32,7 @@ from marketing.services.sending import audience, breaker, outbox
 from marketing.services.sending.feedback import Feedback, record_feedback
 from marketing.services.sending.recheck import recheck
 from marketing.services.sending.rendering import Letter, Recipient, render
+from marketing.services.sending.traits import template_traits
 from recommender.errors import RecommenderError
 from recommender.reports import Recommendation
 from recommender.services.serving import recommend_many
@@ -142,7 +143,7 @@ def _prepare(
     )
     inside = [(row, one, arms[one.arm_key or ""]) for row, one in placed if row.pk not in set(outside)]
     slates = _slates(campaign, [(row, arm) for row, _, arm in inside], counterfactual, at=at)
-    traits = _traits([row.profile_id for row, _, _ in inside])
+    traits = template_traits(profiles=[row.profile for row, _, _ in inside])
     prepared = []
     for row, assignment, arm in inside:
         letter = Letter(
@@ -156,7 +157,7 @@ def _prepare(
             recipient=Recipient(
                 email=row.profile.email,
                 language=row.profile.language,
-                traits={"language": row.profile.language, "country": row.profile.country, **traits[row.profile_id]},
+                traits=traits[row.profile_id],
             ),
             recommendation=slates.get(row.pk),
         )
@@ -303,15 +304,4 @@ def _slates(
             found.update((row.pk, slate) for row, slate in zip(rows, slates, strict=True))
         except RecommenderError:
             log.exception("no recommendations: the words go alone", extra={"strategy": arm.strategy})
-    return found
-
-
-def _traits(profile_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Return what templates may say of these people: no protected trait."""
-    found: dict[int, dict[str, Any]] = {profile_id: {} for profile_id in profile_ids}
-    rows = ProfileTrait.objects.filter(profile_id__in=profile_ids).exclude(
-        definition__sensitivity=Sensitivity.PROTECTED
-    )
-    for profile_id, key, text, number in rows.values_list("profile_id", "definition__key", "text", "number"):
-        found[profile_id][key] = text if text is not None else number
     return found

@@ -49,15 +49,16 @@ class Letter:
 def render(letter: Letter) -> Mail:
     """Return the finished message; `templates.BadTemplate` where the marketer's words cannot be filled in."""
     context = _context(letter)
-    subject = " ".join(templates.render(source=letter.arm.subject, is_html=False, context=context).split())
+    arm = letter.arm.in_language(letter.recipient.language)
+    subject = " ".join(templates.render(source=arm.subject, is_html=False, context=context).split())
     if not subject:
         raise templates.BadTemplate("The subject is empty.")
     # Cleaned after it was filled in, too: a value may stand where an address belongs.
-    body = html.clean(templates.render(source=letter.arm.body, is_html=True, context=context))
+    body = html.clean(templates.render(source=arm.body, is_html=True, context=context))
     leave = unsubscribe_url(letter.delivery_id)
     frame = {
-        "arm": letter.arm,
-        "headline": templates.render(source=letter.arm.headline, is_html=False, context=context),
+        "arm": arm,
+        "headline": templates.render(source=arm.headline, is_html=False, context=context),
         "sender": letter.sender,
         "items": context["items"],
         "button_url": _button(letter),
@@ -67,6 +68,8 @@ def render(letter: Letter) -> Mail:
     with translation.override(_language(letter.recipient.language)):
         as_html = render_to_string("marketing/mail/message.html", {**frame, "body": SafeString(body)})
         as_text = render_to_string("marketing/mail/message.txt", {**frame, "body": SafeString(html.as_text(body))})
+    if leave not in as_html or leave not in as_text:
+        raise templates.BadTemplate("The link to unsubscribe is missing.")
     host = parseaddr(letter.sender.email)[1].rpartition("@")[2]
     return Mail(
         sender=formataddr((letter.sender.name, letter.sender.email)),
@@ -84,6 +87,22 @@ def render(letter: Letter) -> Mail:
             "List-Id": f"<{letter.campaign_slug}.{host}>",
         },
     )
+
+
+def missing_names(letter: Letter) -> list[str]:
+    """Return what the words name and this person does not have: it is empty in the message."""
+    arm, context = letter.arm.in_language(letter.recipient.language), _context(letter)
+    found: set[str] = set()
+    for source, is_html in ((arm.subject, False), (arm.headline, False), (arm.body, True)):
+        found.update(templates.named(source=source, is_html=is_html))
+    return sorted(path for path in found if path.startswith("person.") and not _value_of(path, context))
+
+
+def _value_of(path: str, context: Mapping[str, Any]) -> Any:
+    value: Any = context
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def message_id(delivery_id: int, host: str) -> str:
