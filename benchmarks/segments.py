@@ -203,7 +203,7 @@ def measure_rules(types: dict[str, int]) -> None:
     found = compiled()
     for name, sql in hand.items():
         assert run(sql) == found, (name, run(sql), found)
-    times = {name: seconds(lambda sql=sql: run(sql)) for name, sql in hand.items()}  # type: ignore[misc]
+    times = {name: seconds(partial(run, sql)) for name, sql in hand.items()}
     exact = seconds(compiled)
     print(
         f"reference rule, {found:,} people: compiled {exact:.3f} s; by hand "
@@ -211,7 +211,7 @@ def measure_rules(types: dict[str, int]) -> None:
     )
     for name, rule in (("reference", RULE), ("10 views in 90 days", HEAVY)):
         everybody, sample = count(rule=rule, at=NOW), count(rule=rule, at=NOW, is_exact=False)
-        live = seconds(lambda rule=rule: count(rule=rule, at=NOW, is_exact=False))  # type: ignore[misc]
+        live = seconds(partial(count, rule=rule, at=NOW, is_exact=False))
         print(f"live count, {name}: {live:.3f} s, {sample.people:,} ± {sample.margin:,} of truly {everybody.people:,}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -156,7 +157,7 @@ class _Run:
         catalogue = Catalogue.load()
         for number, some in enumerate(parts):
             self._report("Behavior", number, len(parts))
-            self._persistently(lambda some=some: self._behavior_of(some, catalogue))  # type: ignore[misc]
+            self._persistently(partial(self._behavior_of, some, catalogue))
 
     def _behavior_of(self, some: Some, catalogue: Catalogue) -> Changes:
         people, plan, at = counted(some), self.plan, self.stamp.at
@@ -192,11 +193,10 @@ class _Run:
             return
         for number, some in enumerate(parts):
             self._report("Formulas", number, len(parts))
-            self._persistently(
-                lambda some=some: formulas.calculate(  # type: ignore[misc]
-                    plan=self.plan, people=counted(some), some=some, stamp=self.stamp
-                )
-            )
+            self._persistently(partial(self._formulas_of, some))
+
+    def _formulas_of(self, some: Some) -> Changes:
+        return formulas.calculate(plan=self.plan, people=counted(some), some=some, stamp=self.stamp)
 
     def _persistently(self, differ: Callable[[], Changes]) -> None:
         """Write what differs; once more if somebody was erased between the reading and the writing."""
