@@ -32,7 +32,8 @@ run: $(VENV)/.installed  ## Start Holdout: web server, worker and beat, with the
 	@exec $(BIN)/python -m config.supervisor
 
 test: lint pytest  ## Run every check and test
-check: test  ## The same
+check: COVERAGE = --cov --cov-report=term:skip-covered
+check: test  ## The same, with the coverage gate
 
 lint: $(VENV)/.installed-dev  ## Format, lint, types, import contracts, missing migrations, templates
 	$(BIN)/ruff format --check $(CODE)
