@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.db import connection
 
 from experiments.ports import Known, Place, targeting
-from experiments.selectors import unit_types
+from experiments.selectors import get_config, unit_types
 from marketing.models import Campaign, Membership, Profile, ProfileAlias, ProfileTrait
 from marketing.segmentation.compiler import Condition, Dialect
 from marketing.segmentation.targeting import attributes_of, compile_targeting, exposed_traits
@@ -67,6 +67,22 @@ def targeted(rule: targeting.Rule) -> Condition:
     """Return the rule as a condition on `marketing_profile p` in this database's dialect."""
     dialect: Dialect = "sqlite" if connection.vendor == "sqlite" else "postgresql"
     return compile_targeting(rule, vocabulary=vocabulary(), dialect=dialect)
+
+
+def read_attributes(*, experiment_key: str, profile_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Return what this experiment's rules, and those of its prerequisites, ask of the profiles.
+
+    Nothing is read of anybody where no rule asks.
+    """
+    config = get_config(experiment_key=experiment_key)
+    return list_attributes(profile_ids=profile_ids) if config is not None and config.reads else {}
+
+
+def read_columns(*, experiment_key: str, profile_ids: Sequence[int]) -> dict[str, list[Any]]:
+    """Return `read_attributes` as `assign_many` takes them: one column per attribute, in the order of the profiles."""
+    found = read_attributes(experiment_key=experiment_key, profile_ids=profile_ids)
+    names = sorted({name for attributes in found.values() for name in attributes})
+    return {name: [found.get(profile_id, {}).get(name) for profile_id in profile_ids] for name in names}
 
 
 def list_attributes(*, profile_ids: Collection[int]) -> dict[int, dict[str, Any]]:

@@ -17,6 +17,7 @@ from marketing.choices import Outside
 from marketing.models import OutsideCount
 from marketing.segmentation.clock import to_micros
 from marketing.selectors.campaigns import ArmConfig, CampaignConfig, public_config
+from marketing.selectors.people import read_attributes
 from marketing.services.audience import Person, Visitor, find_person, outside
 from recommender.errors import RecommenderError
 from recommender.reports import Recommendation
@@ -84,7 +85,9 @@ def _in_experiment(campaign: CampaignConfig, visitor: Visitor, person: Person, a
         experiment_key=campaign.experiment_key,
         unit_type=UNIT_TYPE,
         unit_id=unit_id,
-        attributes={},
+        attributes=read_attributes(experiment_key=campaign.experiment_key, profile_ids=[person.profile_id]).get(
+            person.profile_id, {}
+        ),
         at=at,
         aliases=person.aliases,
     )

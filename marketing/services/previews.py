@@ -9,6 +9,7 @@ from typing import Final
 from experiments.errors import ExperimentsError
 from experiments.services.assignment import assign
 from marketing.selectors.campaigns import ArmConfig, CampaignConfig
+from marketing.selectors.people import read_attributes
 from marketing.selectors.visitors import DemoPerson, demo_people
 from marketing.services.campaigns import ArmDraft, CampaignDraft
 from marketing.services.experience import UNIT_TYPE, recommendation_for
@@ -54,7 +55,9 @@ def _arm_of(campaign: CampaignConfig, person: DemoPerson, at: datetime) -> ArmCo
             experiment_key=campaign.experiment_key,
             unit_type=UNIT_TYPE,
             unit_id=str(person.profile_id),
-            attributes={},
+            attributes=read_attributes(experiment_key=campaign.experiment_key, profile_ids=[person.profile_id]).get(
+                person.profile_id, {}
+            ),
             at=at,
         )
     except ExperimentsError:

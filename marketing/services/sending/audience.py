@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from experiments.services.assignment import assign_many
 from marketing.choices import CampaignKind, CampaignStatus, DeliveryStatus, Purpose
 from marketing.models import Campaign, Delivery, Membership, Profile
+from marketing.selectors.people import read_columns
 from marketing.services.audience import agreed
 from marketing.services.bulk import insert_new
 from marketing.services.experience import UNIT_TYPE
@@ -107,7 +108,7 @@ def _rows(campaign: Campaign, chunk: Sequence[tuple[int, str, str]], *, at: date
         experiment_key=campaign.experiment_key,
         unit_type=UNIT_TYPE,
         unit_ids=[str(pk) for pk, _ in people],
-        attributes={},
+        attributes=read_columns(experiment_key=campaign.experiment_key, profile_ids=[pk for pk, _ in people]),
         at=at,
     )
     return [

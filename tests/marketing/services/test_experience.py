@@ -213,3 +213,17 @@ def test_serve__emergency_stop__acts_without_a_restart() -> None:
     lifecycle.emergency_stop(campaign_id=campaign.pk, at=NOW)
     clear_config_cache()
     assert serve(slug=campaign.slug, visitor=visitor, at=NOW).outside == Outside.NOT_RUNNING
+
+
+def test_serve__rule_of_the_experiment_names_a_segment__only_its_members_are_in() -> None:
+    campaign = make_campaign()
+    (member, visitor), (_, stranger) = make_visitor(), make_visitor()
+    segment = make_members(member)
+    experiments.open_phase(
+        experiment_key=campaign.experiment_key,
+        at=NOW - timedelta(hours=1),
+        targeting={"attribute": "segments", "op": "contains", "value": segment.slug},
+    )
+    assert serve(slug=campaign.slug, visitor=visitor, at=NOW).is_exposed
+    outside = serve(slug=campaign.slug, visitor=stranger, at=NOW)
+    assert (outside.is_exposed, outside.outside) == (False, Outside.NOT_ASSIGNED)
