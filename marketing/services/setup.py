@@ -41,6 +41,11 @@ SCHEDULE: Final = (
 )
 
 
+SHORTEST_EXPIRY: Final = 30  # seconds
+"""A task that waited longer is dropped, since the next one does its work. On a machine so busy that every message waits
+for two seconds, a task that expires in two would never run: no mail went out for minutes."""
+
+
 @transaction.atomic
 def prepare(*, at: datetime) -> None:
     """Bring roles, schedule and built-in definitions up to date; what people edited in the admin stays."""
@@ -71,7 +76,13 @@ def _sync_schedule() -> None:
     for name, task, seconds in SCHEDULE:
         every, _ = IntervalSchedule.objects.get_or_create(every=seconds, period=IntervalSchedule.SECONDS)
         PeriodicTask.objects.get_or_create(
-            name=name, defaults={"task": task, "interval": every, "kwargs": json.dumps({}), "expire_seconds": seconds}
+            name=name,
+            defaults={
+                "task": task,
+                "interval": every,
+                "kwargs": json.dumps({}),
+                "expire_seconds": max(seconds, SHORTEST_EXPIRY),
+            },
         )
 
 

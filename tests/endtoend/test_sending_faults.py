@@ -34,6 +34,7 @@ from marketing.services.campaigns import ArmDraft, CampaignDraft, create_campaig
 from marketing.services.consent import Statement, record_consents
 from marketing.services.lifecycle import launch
 from marketing.services.profiles import create_profile
+from marketing.services.reviews import switch_review
 at = timezone.now() - timedelta(minutes=1)
 statements = []
 for number in range({n}):
@@ -51,6 +52,7 @@ draft = CampaignDraft(
         ArmDraft(key="other", name="B", percent=50, subject="B", headline="B", body="b"),
     ),
 )
+switch_review(is_on=False, reason="There is one of us.", at=at)
 launch(campaign_id=create_campaign(draft=draft, at=at).pk, at=at)
 """
 LEDGER = """

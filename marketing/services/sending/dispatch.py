@@ -17,19 +17,19 @@ from typing import Final
 
 from django.db import transaction
 
-from experiments.services.assignment import Assignment, assign_many
+from experiments.services.assignment import assign_many
 from experiments.services.exposure import ExposureRow, record_many
-from marketing.channels import Channel, Fate, Mail, Outcome
-from marketing.channels.bounces import enhanced_status, kind_of
+from marketing.channels import Channel, Mail
 from marketing.channels.registry import open_email
-from marketing.choices import CrashPolicy, DeliveryStatus, FeedbackKind, SkipReason
+from marketing.choices import DeliveryStatus, SkipReason
 from marketing.creatives.templates import BadTemplate
 from marketing.models import Campaign, Delivery
 from marketing.segmentation.clock import to_micros
 from marketing.selectors.campaigns import ArmConfig, arm_config, arms_of
+from marketing.selectors.people import read_columns
 from marketing.services.experience import UNIT_TYPE
 from marketing.services.sending import audience, breaker, outbox
-from marketing.services.sending.feedback import Feedback, record_feedback
+from marketing.services.sending.handover import CHANNEL, THREADS, Clock, Counter, Prepared, hand_over
 from marketing.services.sending.recheck import recheck
 from marketing.services.sending.rendering import Letter, Recipient, render
 from marketing.services.sending.traits import template_traits
@@ -40,12 +40,8 @@ from recommender.services.serving import recommend_many
 log = logging.getLogger(__name__)
 
 SOURCE: Final = "mail"
-CHANNEL: Final = "email"
-THREADS: Final = 8
-"""Messages in the air at once: as many are uncertain after a crash, and no more."""
 BATCH: Final = 200
 SMTP: Final = "smtp"
-Clock = Callable[[], datetime]
 
 
 @dataclass(slots=True)
@@ -60,16 +56,6 @@ class Sent:
         self.outcomes[what] += n
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A message that may go, with where its person stands in the experiment."""
-
-    delivery: Delivery
-    assignment: Assignment
-    mail: Mail
-    is_withheld: bool
-
-
 def send_due(*, clock: Clock, seconds: float, channel: Callable[[], Channel] = open_email) -> Sent:
     """Freeze new audiences and send what is due, for about so many seconds."""
     result = Sent()
@@ -80,8 +66,9 @@ def send_due(*, clock: Clock, seconds: float, channel: Callable[[], Channel] = o
     channels = [channel() for _ in range(THREADS)]
     try:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="mail") as pool:
+            counter = Counter(channels, pool, clock, result.count)
             while clock() < until and not breaker.is_open(channel=CHANNEL, at=clock()):
-                if not _send_batch(channels, pool, clock, result):
+                if not _send_batch(counter, clock, result):
                     break
     finally:
         for one in channels:
@@ -89,7 +76,7 @@ def send_due(*, clock: Clock, seconds: float, channel: Callable[[], Channel] = o
     return result
 
 
-def _send_batch(channels: Sequence[Channel], pool: ThreadPoolExecutor, clock: Clock, result: Sent) -> bool:
+def _send_batch(counter: Counter, clock: Clock, result: Sent) -> bool:
     """Take one batch as far as it goes; False where nothing was due."""
     claim, rows = outbox.claim(limit=BATCH, at=clock())
     if not rows:
@@ -108,19 +95,11 @@ def _send_batch(channels: Sequence[Channel], pool: ThreadPoolExecutor, clock: Cl
     withheld = [one.delivery.pk for one in exposed if one.is_withheld]
     result.count("withheld", outbox.settle(ids=withheld, claim=claim, status=DeliveryStatus.WITHHELD, at=clock()))
     going = [one for one in exposed if not one.is_withheld]
-    for start in range(0, len(going), THREADS):
-        if not _hand_over(
-            campaign, going[start : start + THREADS], channels, pool, claim=claim, clock=clock, result=result
-        ):
-            rest = [one.delivery.pk for one in going[start + THREADS :]]
-            outbox.postpone(ids=rest, claim=claim, send_at=clock(), at=clock())
-            break
+    hand_over(campaign=campaign, claim=claim, messages=going, counter=counter)
     return True
 
 
-def _prepare(
-    campaign: Campaign, rows: Sequence[Delivery], *, claim: str, at: datetime, result: Sent
-) -> list[_Prepared]:
+def _prepare(campaign: Campaign, rows: Sequence[Delivery], *, claim: str, at: datetime, result: Sent) -> list[Prepared]:
     """Assign and render; who cannot be assigned or rendered is skipped, and in no arm."""
     if not rows or campaign.sender is None:
         return []
@@ -130,7 +109,7 @@ def _prepare(
         experiment_key=campaign.experiment_key,
         unit_type=UNIT_TYPE,
         unit_ids=[str(row.profile_id) for row in rows],
-        attributes={},
+        attributes=read_columns(experiment_key=campaign.experiment_key, profile_ids=[row.profile_id for row in rows]),
         at=at,
     )
     placed = [(row, one) for row, one in zip(rows, assigned, strict=True)]
@@ -163,7 +142,7 @@ def _prepare(
         )
         mail = _rendered(letter, row, claim=claim, at=at, result=result)
         if mail is not None:
-            prepared.append(_Prepared(row, assignment, mail, is_withheld=sends_nothing(arm)))
+            prepared.append(Prepared(row, assignment, mail, is_withheld=sends_nothing(arm)))
     return prepared
 
 
@@ -185,8 +164,8 @@ def _rendered(letter: Letter, row: Delivery, *, claim: str, at: datetime, result
 
 
 def _expose(
-    campaign: Campaign, prepared: Sequence[_Prepared], *, claim: str, at: datetime, result: Sent
-) -> list[_Prepared]:
+    campaign: Campaign, prepared: Sequence[Prepared], *, claim: str, at: datetime, result: Sent
+) -> list[Prepared]:
     """Record the exposures of a batch; a row that the experiment refuses goes no further."""
     rows = [
         ExposureRow(
@@ -217,63 +196,6 @@ def _expose(
         outbox.settle(ids=ids, claim=claim, status=DeliveryStatus.SKIPPED, at=at, reason=SkipReason.NOT_ASSIGNED.value),
     )
     return moved
-
-
-def _hand_over(
-    campaign: Campaign,
-    chunk: Sequence[_Prepared],
-    channels: Sequence[Channel],
-    pool: ThreadPoolExecutor,
-    *,
-    claim: str,
-    clock: Clock,
-    result: Sent,
-) -> bool:
-    """Send a chunk at once, one message per connection; False where the provider does not answer."""
-    going = set(outbox.begin(ids=[one.delivery.pk for one in chunk], claim=claim, at=clock()))
-    sending = [one for one in chunk if one.delivery.pk in going]
-    # Threads only talk to the provider; the database is left to this one.
-    outcomes = list(pool.map(lambda pair: pair[0].send(pair[1].mail), zip(channels, sending, strict=False)))
-    at = clock()
-    accepted = [
-        one.delivery.pk for one, outcome in zip(sending, outcomes, strict=True) if outcome.fate is Fate.ACCEPTED
-    ]
-    result.count("sent", outbox.settle(ids=accepted, claim=claim, status=DeliveryStatus.SENT, at=at))
-    if accepted:
-        breaker.close(channel=CHANNEL)
-    is_up = True
-    for one, outcome in zip(sending, outcomes, strict=True):
-        if outcome.fate is not Fate.ACCEPTED:
-            is_up = _not_accepted(campaign, one, outcome, claim=claim, at=at, result=result) and is_up
-    return is_up
-
-
-def _not_accepted(
-    campaign: Campaign, one: _Prepared, outcome: Outcome, *, claim: str, at: datetime, result: Sent
-) -> bool:
-    """Note a refusal, a delay or a doubt; False where the provider does not answer."""
-    result.count(outcome.fate.value)
-    ids, reason = [one.delivery.pk], f"{outcome.code} {outcome.text}".strip()
-    # A doubt is as after a crash: the campaign's policy decides.
-    if outcome.fate is Fate.UNKNOWN and campaign.crash_policy == CrashPolicy.HOLD:
-        outbox.settle(ids=ids, claim=claim, status=DeliveryStatus.UNCERTAIN, at=at, reason=reason)
-        return True
-    if outcome.fate is Fate.DOWN:
-        until = breaker.trip(channel=CHANNEL, error=reason, at=at)
-        outbox.postpone(ids=ids, claim=claim, send_at=until, at=at, reason=reason)
-        return False
-    again = None if outcome.fate is Fate.REJECTED else outbox.retry_at(attempts=one.delivery.attempts + 1, at=at)
-    if again is not None:
-        outbox.postpone(ids=ids, claim=claim, send_at=again, at=at, reason=reason)
-        return True
-    outbox.settle(ids=ids, claim=claim, status=DeliveryStatus.FAILED, at=at, reason=reason)
-    # A doubt and a server that gave up are no word about the mailbox.
-    if outcome.fate in (Fate.REJECTED, Fate.TEMPORARY) and outcome.code:
-        status = enhanced_status(outcome.text)
-        kind = FeedbackKind(kind_of(status=status, code=int(outcome.code)))
-        feedback = Feedback(kind, one.delivery.pk, one.mail.recipient, status, SMTP)
-        record_feedback(feedback=feedback, at=at)
-    return True
 
 
 def _slates(

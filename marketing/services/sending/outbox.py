@@ -57,16 +57,13 @@ def begin(*, ids: Collection[int], claim: str, at: datetime) -> list[int]:
     This commit fences the handing over: a message that is in no such state has certainly not left.
     """
     rows = Delivery.objects.filter(pk__in=ids, claim=claim, status=DeliveryStatus.CLAIMED, lease_until__gt=at)
-    rows = rows.filter(campaign__status=CampaignStatus.RUNNING)
-    with transaction.atomic():
-        going = list(rows.values_list("pk", flat=True))
-        won = Delivery.objects.filter(pk__in=going, claim=claim, status=DeliveryStatus.CLAIMED).update(
-            status=DeliveryStatus.SENDING,
-            status_at=at,
-            lease_until=at + LEASE,
-            attempts=F("attempts") + 1,
-        )
-    return going if won == len(going) else list(_sending(going, claim))
+    won = rows.filter(campaign__status=CampaignStatus.RUNNING).update(
+        status=DeliveryStatus.SENDING,
+        status_at=at,
+        lease_until=at + LEASE,
+        attempts=F("attempts") + 1,
+    )
+    return list(ids) if won == len(ids) else list(_sending(ids, claim))
 
 
 def settle(*, ids: Collection[int], claim: str, status: DeliveryStatus, at: datetime, reason: str = "") -> int:

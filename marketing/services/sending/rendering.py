@@ -8,14 +8,12 @@ from email.utils import formataddr, parseaddr
 from typing import Any, Final
 
 from django.conf import settings
-from django.template.loader import render_to_string
-from django.utils import translation
-from django.utils.safestring import SafeString
 
 from marketing.channels import Mail
 from marketing.creatives import html, templates
 from marketing.models import Sender
 from marketing.selectors.campaigns import ArmConfig
+from marketing.services.sending import frames
 from marketing.services.sending.tokens import MailClick, click_url, message_key, unsubscribe_url
 from recommender.reports import Recommendation
 
@@ -55,19 +53,22 @@ def render(letter: Letter) -> Mail:
         raise templates.BadTemplate("The subject is empty.")
     # Cleaned after it was filled in, too: a value may stand where an address belongs.
     body = html.clean(templates.render(source=arm.body, is_html=True, context=context))
-    leave = unsubscribe_url(letter.delivery_id)
-    frame = {
-        "arm": arm,
-        "headline": templates.render(source=arm.headline, is_html=False, context=context),
-        "sender": letter.sender,
-        "items": context["items"],
-        "button_url": _button(letter),
-        "unsubscribe_url": leave,
-        "language": letter.recipient.language or settings.LANGUAGE_CODE,
-    }
-    with translation.override(_language(letter.recipient.language)):
-        as_html = render_to_string("marketing/mail/message.html", {**frame, "body": SafeString(body)})
-        as_text = render_to_string("marketing/mail/message.txt", {**frame, "body": SafeString(html.as_text(body))})
+    leave, button_url = unsubscribe_url(letter.delivery_id), _button(letter)
+    as_html, as_text = frames.fill(
+        shape=frames.shape_of(
+            language=letter.recipient.language or settings.LANGUAGE_CODE,
+            words_in=_language(letter.recipient.language),
+            sender=letter.sender,
+            button_text=arm.button_text if button_url else "",
+            items=context["items"],
+        ),
+        headline=templates.render(source=arm.headline, is_html=False, context=context),
+        body=body,
+        body_text=html.text_of(body),
+        items=context["items"],
+        button_url=button_url,
+        unsubscribe_url=leave,
+    )
     if leave not in as_html or leave not in as_text:
         raise templates.BadTemplate("The link to unsubscribe is missing.")
     host = parseaddr(letter.sender.email)[1].rpartition("@")[2]
