@@ -46,7 +46,7 @@ def recheck(*, campaign: Campaign, deliveries: Sequence[Delivery], at: datetime)
         .values_list("pk", flat=True)
     )
     stopped = suppressed(addresses={row.profile.email for row in deliveries if row.profile.email})
-    capped = _capped(profile_ids, at=at)
+    capped = _capped(profile_ids, channel=campaign.kind, at=at)
     window = Window(campaign.window_from, campaign.window_until)
     checked = Checked(ready=[], skipped={}, later={})
     for row in deliveries:
@@ -71,12 +71,15 @@ def _why_not(row: Delivery, *, may: set[int], stopped: set[str], capped: set[int
     return SkipReason.CAPPED if row.profile_id in capped else None
 
 
-def _capped(profile_ids: Sequence[int], *, at: datetime) -> set[int]:
+def _capped(profile_ids: Sequence[int], *, channel: str, at: datetime) -> set[int]:
+    """Those who had as many messages as a cap allows: one of this channel counts its own, one without any all."""
     found: set[int] = set()
-    for cap in FrequencyCap.objects.order_by("days"):
+    for cap in FrequencyCap.objects.filter(channel__in=("", channel)).order_by("days", "pk"):
         lately = Delivery.objects.filter(
             profile_id__in=profile_ids, status__in=REACHED, status_at__gt=at - timedelta(days=cap.days)
         )
+        if cap.channel:
+            lately = lately.filter(campaign__kind=cap.channel)
         counts = Counter(dict(lately.values_list("profile_id").annotate(n=Count("pk")).order_by()))
         found.update(profile_id for profile_id, n in counts.items() if n >= cap.messages)
     return found | _over_own_limit(profile_ids, at=at)

@@ -100,6 +100,19 @@ def test_send_due__hidden_reasons__are_found_at_the_last_moment(mailbox: Mailbox
     assert set(Exposure.objects.values_list("unit_id", flat=True)) == {str(stays.pk)}
 
 
+@pytest.mark.parametrize(("channel", "sent_n"), [("email", 0), ("page", 1), ("", 0)])
+def test_send_due__cap_of_a_channel__counts_that_channel_only(mailbox: Mailbox, channel: str, sent_n: int) -> None:
+    person = make_recipient()
+    make_mailing(arms=BOTH)
+    FrequencyCap.objects.create(messages=1, days=7, channel=channel)
+    other = make_mailing(status="draft")
+    Delivery.objects.create(
+        campaign=other, profile=person, arm_key="control", status="withheld", status_at=NOW, send_at=NOW
+    )
+    run()
+    assert len(mailbox.taken) == sent_n
+
+
 def test_send_due__refusals__are_told_apart(mailbox: Mailbox) -> None:
     gone, full = make_recipient(email="gone@example.org"), make_recipient(email="full@example.org")
     mailbox.refusals = {"gone@example.org": "550 no such user", "full@example.org": "452 mailbox full"}
