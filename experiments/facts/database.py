@@ -41,8 +41,7 @@ class DatabaseFacts(ABC):
         """Exposures of one experiment: `unit` (string), `arm`, `phase`, `first_at`."""
         import ibis
 
-        found = Experiment.objects.using(self.using).values_list("pk", "unit_type")
-        experiment_id, unit_type = found.get(key=experiment_key)
+        experiment_id, unit_type = self._row_of(experiment_key)
         exposure = ibis.table(
             {
                 "experiment_id": "int64",
@@ -67,6 +66,10 @@ class DatabaseFacts(ABC):
             )
         named = mine.inner_join(arm, mine.arm_id == arm.id).inner_join(phase, mine.phase_id == phase.id)
         return named.select(unit=mine.unit_id, arm=arm.key, phase=phase.number, first_at=mine.first_at)
+
+    def _row_of(self, experiment_key: str) -> tuple[int, str]:
+        """The number and the unit type of an experiment: another one may have had its key before."""
+        return Experiment.objects.using(self.using).values_list("pk", "unit_type").get(key=experiment_key)
 
     @abstractmethod
     def events(

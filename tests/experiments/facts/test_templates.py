@@ -7,6 +7,7 @@ import pytest
 
 from experiments.facts import templates
 from experiments.facts.expressions import unit_totals
+from experiments.models import Experiment
 from experiments.services.planned import planned_metrics
 from marketing.facts import EventFacts
 from tests.factories.experiments import make_experiment
@@ -46,6 +47,18 @@ def test_shape__new_event_type__is_another_shape() -> None:
 
     EventType.objects.create(name="Never Seen")
     assert before != EventFacts().shape(experiment_key=experiment.key, event_types=types)
+
+
+@pytest.mark.django_db
+def test_shape__another_experiment_under_the_key_of_a_removed_one__is_another_shape() -> None:
+    """As when the demo world is made anew beside a worker that knows the old one."""
+    shapes = set()
+    for key in ("first", "second"):
+        experiment = make_experiment(status="running", key=key)
+        Experiment.objects.filter(pk=experiment.pk).update(key="same")
+        shapes.add(EventFacts().shape(experiment_key="same", event_types=("Order Completed",)))
+        Experiment.objects.filter(pk=experiment.pk).update(key=f"former-{key}")
+    assert len(shapes) == 2
 
 
 def test_keep__too_many__drops_the_one_used_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
