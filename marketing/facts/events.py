@@ -113,7 +113,7 @@ class EventFacts(DatabaseFacts):
             return None
         numbers = EventType.objects.using(self.using).filter(name__in={*event_types, ORDER})
         types = tuple(sorted(numbers.values_list("name", "pk")))
-        return self._row_of(experiment_key), self._kind, types, self._withdrawn is not None
+        return experiment_key, self._kind, types, self._withdrawn is not None
 
     @property
     def _is_of_groups(self) -> bool:
@@ -202,12 +202,11 @@ class EventFacts(DatabaseFacts):
         event = _event_table()
         if units is not None:
             event = event.filter(event.profile_id.isin(units.unit))
-        if self._withdrawn is not None:
-            event = until_withdrawn(event, self._withdrawn)
         refunds = [pk for pk, name in names.items() if name == REFUND]
         plain = {pk: name for pk, name in names.items() if pk not in refunds}
         read = _Columns(properties=properties, numbers=numbers, has_moment=bool(refunds))
-        rows = read.select(event.filter(event.type_id.isin(list(plain) or [0])), event.at, plain)
+        ordinary = self._before_withdrawal(event.filter(event.type_id.isin(list(plain) or [0])))
+        rows = read.select(ordinary, ordinary.at, plain)
         for name, table in self.in_code(event_types):
             owned = _of_customers(table)
             if units is not None:
@@ -216,14 +215,18 @@ class EventFacts(DatabaseFacts):
         if not refunds:
             return rows
         order_type = EventType.objects.using(self.using).filter(name=ORDER).values_list("pk", flat=True).first()
-        refund = event.filter(event.type_id.isin(refunds))
-        order = event.filter((event.type_id == (order_type or 0)) & (event.order_id != ""))
+        refund = self._before_withdrawal(event.filter(event.type_id.isin(refunds)))
+        order = self._before_withdrawal(event.filter((event.type_id == (order_type or 0)) & (event.order_id != "")))
         placed = order.group_by(owner=order.profile_id, number=order.order_id).agg(placed_at=order.at.min())
         import ibis
 
         dated = refund.left_join(placed, (refund.profile_id == placed.owner) & (refund.order_id == placed.number))
         window_at = ibis.coalesce(dated.placed_at, dated.at)
         return rows.union(read.select(dated, window_at, dict.fromkeys(refunds, REFUND)))
+
+    def _before_withdrawal(self, event: ibis.Table) -> ibis.Table:
+        """Cut after the choice of types: what all choices share would be one part of the SQL, read as a whole."""
+        return event if self._withdrawn is None else until_withdrawn(event, self._withdrawn)
 
 
 def _of_customers(table: ibis.Table) -> ibis.Table:
