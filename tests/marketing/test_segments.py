@@ -335,4 +335,4 @@ def test_count__on_sqlite__does_not_take_the_write_lock(monkeypatch: pytest.Monk
     words = rule({"trait": "country", "op": "eq", "value": "DE"})
     monkeypatch.setattr(transaction.Atomic, "__enter__", enter)
     assert reads.count(rule=words, at=NOW).people == 0
-    assert begun == ([] if connection.vendor == "sqlite" else ["atomic"])
+    assert begun == ([] if connection.vendor == "sqlite" else ["atomic", "atomic"])

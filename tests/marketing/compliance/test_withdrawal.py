@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
+from experiments.facts.expressions import unit_totals
 from experiments.models import Experiment, Exposure
 from experiments.selectors import get_report
 from experiments.services.design import MetricSpec
@@ -26,7 +28,7 @@ from marketing.services.audience import Visitor
 from marketing.services.profiles import create_profile
 from marketing.services.tracking import choose_consent
 from tests.factories.experiments import STARTED, make_experiment
-from tests.factories.marketing import give_consent, send, track
+from tests.factories.marketing import give_consent, make_profile, send, track
 
 pytestmark = pytest.mark.django_db
 
@@ -121,3 +123,20 @@ def test_compliance_26__agreed_again__is_measured_again() -> None:
     totals(experiment, day=5)
     withdraw(1, day=6, purposes=BOTH)
     assert totals(experiment, day=10) == {"control": (20, 400, 0), "treatment": (20, 400, 1)}
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's planner, which has no statistics here")
+def test_totals__somebody_withdrew__no_scan_of_a_type_for_each_unit() -> None:
+    ensure_builtin_metrics()
+    experiment = make_experiment(
+        status="running", metrics=(MetricSpec("conversion", "primary"), MetricSpec("click_rate", "secondary"))
+    )
+    give_consent(make_profile(at=STARTED), Purpose.ANALYTICS, granted=False, at=STARTED)
+    facts = EventFacts()
+    _, metrics = planned_metrics(experiment)
+    sql = facts.compile(unit_totals(facts, experiment_key=experiment.key, metrics=metrics, until=to_micros(STARTED)))
+    assert "facts_withdrawn" in sql
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + sql.replace("%", "%%"))
+        plan = [row[3] for row in cursor.fetchall()]
+    assert [step for step in plan if "event_type_at (type_id=? AND at>?" in step] == []
