@@ -54,6 +54,15 @@ def is_available(need: str) -> bool:
     }[need]()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about SQLite itself where the suite uses another database."""
+    from django.db import connection
+
+    if connection.vendor != "sqlite":
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("sqlite")])
+        items[:] = [item for item in items if not item.get_closest_marker("sqlite")]
+
+
 def pytest_collection_finish() -> None:
     """Leave what was collected and imported out of every later garbage collection: it lives as long as the process."""
     gc.collect()

@@ -125,7 +125,7 @@ def test_compliance_26__agreed_again__is_measured_again() -> None:
     assert totals(experiment, day=10) == {"control": (20, 400, 0), "treatment": (20, 400, 1)}
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's planner, which has no statistics here")
+@pytest.mark.sqlite
 def test_totals__somebody_withdrew__no_scan_of_a_type_for_each_unit() -> None:
     ensure_builtin_metrics()
     experiment = make_experiment(

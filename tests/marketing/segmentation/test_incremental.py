@@ -264,7 +264,7 @@ def test_explain__flips__are_the_moments_at_which_the_answer_changes() -> None:
     assert seen[0] > 30
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan of SQLite")
+@pytest.mark.sqlite
 def test_refresh_changes__on_sqlite__reads_the_events_of_the_candidates_only() -> None:
     for number in range(200):
         send(track("Order Completed", user=f"u{number}", at=NOW - DAY))
