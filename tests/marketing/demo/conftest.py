@@ -11,6 +11,7 @@ from django.db import transaction
 from pytest_django import DjangoDbBlocker
 
 from marketing.services.demo import stage
+from marketing.services.demo.apart import Report, Work
 from marketing.services.demo.seed import DemoWorld, seed_demo
 from recommender.evaluation.beyond import bootstrap
 from recommender.services import evaluation_report
@@ -27,7 +28,15 @@ def ignore(step: str, done: int, total: int) -> None:
 
 def build(*, profiles: int = PEOPLE) -> DemoWorld:
     """Build a world in the present transaction."""
-    return seed_demo(seed=1, profiles=profiles, at=AT, lift=0.5, report=ignore)
+    made: list[DemoWorld] = []
+
+    def apart(work: Work, report: Report) -> None:
+        found = work(report)
+        assert isinstance(found, DemoWorld)
+        made.append(found)
+
+    seed_demo(seed=1, profiles=profiles, at=AT, lift=0.5, report=ignore, apart=apart)
+    return made[0]
 
 
 @pytest.fixture(scope="module")
