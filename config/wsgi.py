@@ -16,6 +16,11 @@ django_application = get_wsgi_application()
 # Settings must be configured before these are imported.
 from django.conf import settings  # noqa: E402
 
+from config.lean import import_without  # noqa: E402
+
+# 15 MB that its test client and PostgreSQL's own fields would bring into every web process.
+import_without("rest_framework.compat", absent=("requests", "django.contrib.postgres"))
+
 from config.checks import refuse_unsafe_settings  # noqa: E402
 from experiments.selectors.config import keep_config_in  # noqa: E402
 from experiments.wire.decide import Decide, is_decision  # noqa: E402
