@@ -14,7 +14,6 @@ from django.utils import timezone
 from marketing.errors import DemoIsBusy
 from marketing.management.progress import progress_bar
 from marketing.services.demo import job
-from marketing.services.demo.apart import in_a_child
 from marketing.services.demo.stage import DEFAULT_LIFT
 
 WAIT: Final = 3.0  # seconds between looks whether a process that died in the middle counts as dead
@@ -69,7 +68,6 @@ class Command(BaseCommand):
                 lift=options["lift"],
                 clock=timezone.now,
                 report=report,
-                apart=in_a_child,
             )
         self.stdout.write("The demo world is ready.")
 

@@ -14,11 +14,11 @@ from enum import StrEnum
 from marketing.errors import DemoIsBusy
 from marketing.models import Job, Profile
 from marketing.services import jobs
-from marketing.services.demo.apart import Apart, Report, at_once
 from marketing.services.demo.names import REMOVAL_JOB, SEED_JOB, Step
 from marketing.services.demo.removal import remove_demo_world
 
 Clock = Callable[[], datetime]
+Report = Callable[[str, int, int], None]
 
 
 class Pending(StrEnum):
@@ -43,13 +43,13 @@ def pending() -> Pending:
     return Pending.NOTHING if Profile.objects.exists() else Pending.SEED
 
 
-def build(*, seed: int, profiles: int, lift: float, clock: Clock, report: Report, apart: Apart = at_once) -> None:
+def build(*, seed: int, profiles: int, lift: float, clock: Clock, report: Report) -> None:
     """Build the demo world as a job. Raises `DemoIsBusy` while another process builds or removes it."""
     from marketing.services.demo.seed import seed_demo
 
     at = clock()
     with _holding(SEED_JOB, clock=clock, report=report, at=at) as tell:
-        seed_demo(seed=seed, profiles=profiles, at=at, lift=lift, report=tell, apart=apart)
+        seed_demo(seed=seed, profiles=profiles, at=at, lift=lift, report=tell)
 
 
 def remove(*, clock: Clock, report: Report) -> int:

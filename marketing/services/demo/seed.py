@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,10 +15,8 @@ from experiments.services.decision import decide
 from experiments.services.lifecycle import get_experiment
 from experiments.services.metrics import ensure_builtin_metrics
 from experiments.services.refresh import refresh_experiment
-from marketing.models import Campaign
 from marketing.services.campaigns import CampaignDraft, create_campaign
 from marketing.services.demo import stage, world, writer
-from marketing.services.demo.apart import Apart, Report, at_once
 from marketing.services.demo.names import Step
 from marketing.services.demo.people import People, build_people
 from marketing.services.demo.removal import remove_demo_world
@@ -31,6 +29,9 @@ from marketing.services.segments import create_segment
 from recommender.errors import TrainingInProgress
 from recommender.services.strategies import ensure_default_strategies
 from recommender.services.training import train
+
+Report = Callable[[str, int, int], None]
+"""Takes what is being done, how much is done, and how much there is."""
 
 STRATEGIES: Final = ("popularity", "item-knn", "user-knn", "content")
 # What the parts that are not rows weigh in the progress, in rows of events.
@@ -130,26 +131,8 @@ def _season(*, visits: world.Visits, people: People, season: Season, at: datetim
     return SeasonPlan(start=start, end=end, first=np.where(takes_part, first, -1))
 
 
-def seed_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Report, apart: Apart = at_once) -> None:
-    """Build the demo world. What an earlier, interrupted attempt left behind is removed first.
-
-    `apart` may run the first part, all but the results, in a process of its own: what it had in memory is given back
-    before the analysis loads its libraries.
-    """
-    reached = (0, 0)
-
-    def tell(step: str, done: int, total: int) -> None:
-        nonlocal reached
-        reached = (done, total)
-        report(step, done, total)
-
-    apart(lambda say: play_demo(seed=seed, profiles=profiles, at=at, lift=lift, report=say), tell)
-    done, total = reached
-    read_results(at=at, lift=lift, meter=Meter(report=report, total=total, done=done))
-
-
-def play_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Report) -> DemoWorld:
-    """Everything but the results: people, behaviour, models, campaigns and how people answered them."""
+def seed_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Report) -> DemoWorld:
+    """Build the demo world. What an earlier, interrupted attempt left behind is removed first."""
     meter = Meter(report=report, total=profiles * EVENTS_PER_PERSON)
     meter.begin(Step.CLEAR)
     remove_demo_world()
@@ -170,6 +153,7 @@ def play_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Re
     _store(drawn, drawn.events, prefix=f"demo{seed}-shop", meter=meter)
     meter.begin(Step.SEGMENTS)
     segments = _build_segments(at=at)
+    # Before the analysis: training's memory is given back, that of the analysis' libraries stays.
     for slug in STRATEGIES:
         meter.begin(Step.TRAINING)
         # The schedule may have been faster: the visits are there, so that model is as good.
@@ -184,18 +168,6 @@ def play_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Re
     for segment_id in segments.values():
         refresh_segment(segment_id=segment_id, at=at)
     return drawn
-
-
-def read_results(*, at: datetime, lift: float, meter: Meter) -> None:
-    """What the campaigns caused, and what the team did then; season by season."""
-    plays = stage.trials(lift=lift)
-    for season, (_, end_day) in stage.SEASON_DAYS.items():
-        end = at - timedelta(microseconds=round(end_day * DAY))
-        for trial in plays:
-            if trial.season == season and trial.ending != Ending.DRAFT:
-                meter.begin(Step.RESULTS)
-                _end(trial, end=end, at=at)
-                meter.advance(REFRESH_WEIGHT)
 
 
 def _store(drawn: DemoWorld, events: Events, *, prefix: str, meter: Meter, clicks: Sequence[writer.Click] = ()) -> None:
@@ -241,13 +213,14 @@ def _draft(trial: Trial, *, segments: Mapping[str, int], at: datetime) -> int:
 def _play_season(
     drawn: DemoWorld, *, season: Season, plays: Sequence[Trial], segments: Mapping[str, int], meter: Meter
 ) -> None:
-    """Launch the season's campaigns, and let people meet them and answer."""
+    """Launch the season's campaigns, let people meet them and answer, then do what the team did."""
     plan = drawn.seasons[season]
     mine = [trial for trial in plays if trial.season == season]
     start = drawn.at - timedelta(microseconds=drawn.end - plan.start)
+    end = drawn.at - timedelta(microseconds=drawn.end - plan.end)
     exposed = np.flatnonzero(plan.first >= 0)
     units = [drawn.profile_ids[person] for person in exposed]
-    campaigns: list[tuple[Trial, str]] = []
+    campaigns: list[tuple[Trial, int, str]] = []
     arms: list[writer.Arms] = []
     shown: list[dict[int, writer.Shown]] = []
     for trial in mine:
@@ -258,7 +231,7 @@ def _play_season(
             demo_truth=stage.truth(effects=trial.effects),
             seed=drawn.stage_rng.bytes(8).hex(),
         )
-        campaigns.append((trial, campaign.experiment_key))
+        campaigns.append((trial, campaign.pk, campaign.experiment_key))
         arms.append(writer.assign_arms(experiment_key=campaign.experiment_key, profile_ids=units, at=start))
         is_lost = arms[-1].personalized & (drawn.stage_rng.random(len(exposed)) < trial.loss)
         is_logged = arms[-1].is_in & ~is_lost
@@ -301,14 +274,17 @@ def _play_season(
             ),
             shown=slates,
         )
-        for (trial, key), one, slates in zip(campaigns, arms, shown, strict=True)
+        for (trial, _, key), one, slates in zip(campaigns, arms, shown, strict=True)
     ]
     _store(drawn, answers, prefix=f"demo{drawn.seed}-{season}", meter=meter, clicks=clicks)
+    for trial, campaign_id, key in campaigns:
+        meter.begin(Step.RESULTS)
+        _end(trial, campaign_id=campaign_id, experiment_key=key, end=end, at=drawn.at)
+        meter.advance(REFRESH_WEIGHT)
 
 
-def _end(trial: Trial, *, end: datetime, at: datetime) -> None:
+def _end(trial: Trial, *, campaign_id: int, experiment_key: str, end: datetime, at: datetime) -> None:
     """Compute the result, and act on it where the team has already."""
-    campaign_id, experiment_key = Campaign.objects.values_list("pk", "experiment_key").get(slug=trial.slug)
     experiment_id = get_experiment(experiment_key).pk
     if trial.ending == Ending.SHIPPED:
         refresh_experiment(experiment_id=experiment_id, at=end)

@@ -11,7 +11,6 @@ from django.db import transaction
 from pytest_django import DjangoDbBlocker
 
 from marketing.services.demo import stage
-from marketing.services.demo.apart import Report, Work
 from marketing.services.demo.seed import DemoWorld, seed_demo
 from recommender.evaluation.beyond import bootstrap
 from recommender.services import evaluation_report
@@ -28,15 +27,7 @@ def ignore(step: str, done: int, total: int) -> None:
 
 def build(*, profiles: int = PEOPLE) -> DemoWorld:
     """Build a world in the present transaction."""
-    made: list[DemoWorld] = []
-
-    def apart(work: Work, report: Report) -> None:
-        found = work(report)
-        assert isinstance(found, DemoWorld)
-        made.append(found)
-
-    seed_demo(seed=1, profiles=profiles, at=AT, lift=0.5, report=ignore, apart=apart)
-    return made[0]
+    return seed_demo(seed=1, profiles=profiles, at=AT, lift=0.5, report=ignore)
 
 
 @pytest.fixture(scope="module")
