@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from django.utils import translation
 from playwright.sync_api import Browser
 from pytest_django import DjangoDbBlocker
 
@@ -93,6 +94,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if any(f"{NOT_RUN}{OPTIONAL}" not in str(report.longrepr) for report in reporter.stats.get("skipped", [])):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    """A page in German leaves its language to the thread, and the next test would read it."""
+    yield
+    translation.deactivate()
 
 
 def _folder(variable: str) -> Path:
