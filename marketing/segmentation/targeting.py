@@ -25,17 +25,24 @@ _LAST_BEFORE_SURROGATES: Final = "\ud7ff"
 _KEPT_BACK: Final = frozenset(("email", "first_seen_at", "last_seen_at"))
 
 
-def exposed_traits(vocabulary: Vocabulary) -> dict[str, TraitSpec]:
+def exposed_traits(traits: Mapping[str, TraitSpec]) -> dict[str, TraitSpec]:
     """The traits that are attributes of a profile, by name."""
-    return {name: spec for name, spec in vocabulary.traits.items() if name not in _KEPT_BACK and name != SEGMENTS}
+    return {name: spec for name, spec in traits.items() if name not in _KEPT_BACK and name != SEGMENTS}
 
 
 def attributes_of(
-    values: Mapping[str, Any], *, vocabulary: Vocabulary, traits: Mapping[int, Any], segments: Iterable[str]
+    values: Mapping[str, Any],
+    *,
+    specs: Mapping[str, TraitSpec],
+    traits: Mapping[int, Any],
+    segments: Iterable[str],
 ) -> dict[str, Any]:
-    """The attributes of one profile: `values` by column, `traits` by definition (text or number), and its segments."""
+    """The attributes of one profile: `values` by column, `traits` by definition (text or number), and its segments.
+
+    `specs` are the exposed traits by name.
+    """
     attributes: dict[str, Any] = {SEGMENTS: sorted(segments)}
-    for name, spec in exposed_traits(vocabulary).items():
+    for name, spec in specs.items():
         value = values[spec.column] if spec.column else traits.get(spec.definition)
         if value is not None and value != "":
             attributes[name] = _plain(spec.kind, value)
@@ -50,7 +57,7 @@ def _plain(kind: Kind, value: Any) -> Any:
 
 def compile_targeting(rule: targeting.Rule, *, vocabulary: Vocabulary, dialect: Dialect) -> Condition:
     """Return the rule as a condition on `marketing_profile p`."""
-    return _Compiler(exposed_traits(vocabulary), vocabulary.segments, dialect).rule(rule)
+    return _Compiler(exposed_traits(vocabulary.traits), vocabulary.segments, dialect).rule(rule)
 
 
 @dataclass(frozen=True, slots=True)

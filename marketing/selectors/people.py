@@ -12,7 +12,7 @@ from experiments.selectors import get_config, unit_types
 from marketing.models import Campaign, Membership, Profile, ProfileAlias, ProfileTrait
 from marketing.segmentation.compiler import Condition, Dialect
 from marketing.segmentation.targeting import attributes_of, compile_targeting, exposed_traits
-from marketing.selectors.segments import vocabulary
+from marketing.selectors.segments import trait_specs, vocabulary
 
 UNIT_TYPE: Final = "profile"
 LONGEST_NUMBER: Final = 18
@@ -87,7 +87,7 @@ def read_columns(*, experiment_key: str, profile_ids: Sequence[int]) -> dict[str
 
 def list_attributes(*, profile_ids: Collection[int]) -> dict[int, dict[str, Any]]:
     """Return what targeting rules can ask of these profiles, by profile, in four queries."""
-    words = vocabulary()
+    specs = exposed_traits(trait_specs())
     traits: dict[int, dict[int, Any]] = {}
     for row in ProfileTrait.objects.filter(profile__in=profile_ids).values_list(
         "profile_id", "definition_id", "number", "text"
@@ -99,10 +99,10 @@ def list_attributes(*, profile_ids: Collection[int]) -> dict[int, dict[str, Any]
         "profile_id", "segment__slug"
     ):
         segments.setdefault(profile_id, []).append(slug)
-    columns = sorted({spec.column for spec in exposed_traits(words).values() if spec.column})
+    columns = sorted({spec.column for spec in specs.values() if spec.column})
     return {
         row["pk"]: attributes_of(
-            row, vocabulary=words, traits=traits.get(row["pk"], {}), segments=segments.get(row["pk"], ())
+            row, specs=specs, traits=traits.get(row["pk"], {}), segments=segments.get(row["pk"], ())
         )
         for row in Profile.objects.filter(pk__in=profile_ids).order_by("pk").values("pk", *columns)
     }

@@ -74,13 +74,18 @@ class Count:
         return 100 * self.people / self.everybody if self.everybody else 0.0
 
 
-def vocabulary() -> Vocabulary:
-    """Return what rules may speak of here."""
+def trait_specs() -> dict[str, TraitSpec]:
+    """Return the traits of profiles by name, in one query."""
     declared = {
         row.key: TraitSpec(KINDS[TraitType(row.type)], definition=row.pk) for row in TraitDefinition.objects.all()
     }
+    return {**declared, **SYSTEM_TRAITS}
+
+
+def vocabulary() -> Vocabulary:
+    """Return what rules may speak of here."""
     return Vocabulary(
-        traits={**declared, **SYSTEM_TRAITS},
+        traits=trait_specs(),
         event_types=dict(EventType.objects.values_list("name", "pk")),
         segments=dict(Segment.objects.filter(archived_at=None).values_list("slug", "pk")),
         purposes=Purpose.values,

@@ -225,5 +225,7 @@ def test_serve__rule_of_the_experiment_names_a_segment__only_its_members_are_in(
         targeting={"attribute": "segments", "op": "contains", "value": segment.slug},
     )
     assert serve(slug=campaign.slug, visitor=visitor, at=NOW).is_exposed
-    outside = serve(slug=campaign.slug, visitor=stranger, at=NOW)
+    with CaptureQueriesContext(connection) as queries:
+        outside = serve(slug=campaign.slug, visitor=stranger, at=NOW)
     assert (outside.is_exposed, outside.outside) == (False, Outside.NOT_ASSIGNED)
+    assert len(queries) <= 8, [query["sql"] for query in queries]
