@@ -99,7 +99,9 @@ class EventFacts(DatabaseFacts):
         return owned.select(unit=owned.profile_id, arm=owned.arm, phase=owned.phase, first_at=owned.first_at)
 
     def _prepare(self, experiment_key: str) -> None:
-        """Look up what the tables of this experiment depend on."""
+        """Look up what the tables of this experiment depend on; once, however many statements ask."""
+        if experiment_key == self._key:
+            return
         self._withdrawn = keep_withdrawn(using=self.using)
         self._key, self._since = experiment_key, facts_since(experiment_key=experiment_key)
         self._kind = unit_types(experiment_keys=[experiment_key]).get(experiment_key, PROFILE)
