@@ -42,6 +42,7 @@ from marketing.services.demo.names import SOURCE, UNIT_TYPE
 from recommender.services.catalogue import remove_demo_items
 from recommender.services.holds import forget_holders
 from recommender.services.privacy import forget_many as forget_users
+from recommender.services.snapshots import forget_snapshots
 
 INDEX: Final = "marketing_event_removal"
 CHUNK: Final = 250
@@ -75,6 +76,7 @@ def remove_demo_world(*, report: Report | None = None) -> int:
                 report(removed, max(total, removed))
     remove_demo_items()
     _remove_vocabulary()
+    forget_snapshots()  # a world made anew in this process would log slates of models that are gone
     return removed
 
 

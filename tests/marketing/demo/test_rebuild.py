@@ -11,7 +11,6 @@ from marketing.services.demo import seed, stage, writer
 from marketing.services.demo.seed import draw_world, seed_demo
 from marketing.services.demo.stage import Season
 from recommender.errors import TrainingInProgress
-from recommender.services.snapshots import forget_snapshots
 from tests.marketing.demo.conftest import AT, build
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("few_campaigns")]
@@ -20,7 +19,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("few_campaigns")]
 def test_seed__again__replaces_the_world_and_duplicates_nothing() -> None:
     counts = []
     for _ in range(2):
-        forget_snapshots()  # believed for some seconds, longer than this small world takes
         build(profiles=60)
         counts.append(
             (Profile.objects.count(), Event.objects.count(), Campaign.objects.count(), Segment.objects.count())
