@@ -92,6 +92,12 @@ def select_by(*, sql: str, values: Collection[Any], params: Sequence[Any] = ()) 
         return list(cursor.fetchall())
 
 
+def each_number() -> str:
+    """Return a query of the column `id` over one parameter, whole numbers as a JSON list."""
+    each = "json_array_elements_text(%s::json)" if is_postgres() else "json_each(%s)"
+    return f"SELECT CAST(value AS bigint) AS id FROM {each}"  # noqa: S608 - constants
+
+
 def _db_type(model: type[models.Model], column: str) -> str:
     field = next(field for field in model._meta.concrete_fields if field.column == column)
     return str(field.db_type(connection))

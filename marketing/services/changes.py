@@ -16,7 +16,7 @@ from django.db.backends.utils import CursorWrapper
 
 from marketing.choices import MembershipCause
 from marketing.models import ChangedProfile
-from marketing.services.bulk import is_postgres
+from marketing.services.bulk import each_number
 
 TABLE: Final = ChangedProfile._meta.db_table
 STAGE: Final = "stage_changed"
@@ -28,8 +28,7 @@ def mark_changed(*, profile_ids: Iterable[int], cause: MembershipCause = Members
     ids = sorted(set(profile_ids))
     if not ids:
         return
-    each = "json_array_elements_text(%s::json)" if is_postgres() else "json_each(%s)"
-    mark_found(query=f"SELECT CAST(value AS bigint) AS id FROM {each}", params=[json.dumps(ids)], cause=cause)  # noqa: S608 - constants
+    mark_found(query=each_number(), params=[json.dumps(ids)], cause=cause)
 
 
 def mark_found(*, query: str, params: Sequence[Any], cause: MembershipCause) -> None:

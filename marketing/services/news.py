@@ -8,11 +8,11 @@ from typing import Final
 
 from django.db import connection, transaction
 
+from marketing.choices import TraitOrigin
 from marketing.models import ProfileNews, ProfileTrait
-from marketing.services.bulk import is_postgres
+from marketing.services.bulk import each_number, is_postgres
 
 TABLE: Final = ProfileNews._meta.db_table
-_EACH: Final = {"postgresql": "json_array_elements_text(%s::json)", "sqlite": "json_each(%s)"}
 
 
 def note_news(*, profile_ids: Collection[int]) -> None:
@@ -27,7 +27,7 @@ def note_news(*, profile_ids: Collection[int]) -> None:
         # In the order of the keys, so that two writers cannot wait for each other in a circle.
         cursor.execute(
             f"INSERT INTO {TABLE} (profile_id, is_claimed) "  # noqa: S608 - constants
-            f"SELECT CAST(value AS bigint), {_truth(False)} FROM {_EACH[connection.vendor]} WHERE true "
+            f"SELECT id, {_truth(False)} FROM ({each_number()}) noted WHERE true "
             "ON CONFLICT (profile_id, is_claimed) DO UPDATE SET is_claimed = excluded.is_claimed",
             [json.dumps(sorted(set(profile_ids)))],
         )
@@ -60,7 +60,7 @@ def forget_portrait(*, profile_ids: Collection[int]) -> None:
     ids = sorted(set(profile_ids))
     for start in range(0, len(ids), 1_000):
         some = ids[start : start + 1_000]
-        ProfileTrait.objects.filter(profile__in=some, definition__origin="computed").delete()
+        ProfileTrait.objects.filter(profile__in=some, definition__origin=TraitOrigin.COMPUTED).delete()
 
 
 def _truth(value: bool) -> str:
