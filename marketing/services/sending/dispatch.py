@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 
 SOURCE: Final = "mail"
 BATCH: Final = 200
-SMTP: Final = "smtp"
 
 
 @dataclass(slots=True)
@@ -113,14 +112,14 @@ def _prepare(campaign: Campaign, rows: Sequence[Delivery], *, claim: str, at: da
         at=at,
     )
     placed = [(row, one) for row, one in zip(rows, assigned, strict=True)]
-    outside = [row.pk for row, one in placed if not one.is_in or one.arm_key not in arms]
+    outside = {row.pk for row, one in placed if not one.is_in or one.arm_key not in arms}
     result.count(
         "not_assigned",
         outbox.settle(
             ids=outside, claim=claim, status=DeliveryStatus.SKIPPED, at=at, reason=SkipReason.NOT_ASSIGNED.value
         ),
     )
-    inside = [(row, one, arms[one.arm_key or ""]) for row, one in placed if row.pk not in set(outside)]
+    inside = [(row, one, arms[one.arm_key or ""]) for row, one in placed if row.pk not in outside]
     slates = _slates(campaign, [(row, arm) for row, _, arm in inside], counterfactual, at=at)
     traits = template_traits(profiles=[row.profile for row, _, _ in inside])
     prepared = []
