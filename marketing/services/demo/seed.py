@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,12 +17,11 @@ from experiments.services.metrics import ensure_builtin_metrics
 from experiments.services.refresh import refresh_experiment
 from marketing.services.campaigns import CampaignDraft, create_campaign
 from marketing.services.demo import stage, world, writer
+from marketing.services.demo.draw import DemoWorld, SeasonPlan, draw_world
 from marketing.services.demo.names import Step
-from marketing.services.demo.people import People, build_people
 from marketing.services.demo.removal import remove_demo_world
-from marketing.services.demo.shop import Shop, build_shop
 from marketing.services.demo.stage import Ending, Season, Trial
-from marketing.services.demo.world import DAY, WINDOW_DAYS, Events, Rates, microseconds
+from marketing.services.demo.world import Events, Rates
 from marketing.services.lifecycle import finish, launch
 from marketing.services.membership import refresh_segment
 from marketing.services.segments import create_segment
@@ -58,77 +57,6 @@ class Meter:
         """Say that so much more is done."""
         self.done = min(self.done + rows, self.total)
         self.report(self.step, self.done, self.total)
-
-
-@dataclass(frozen=True, slots=True)
-class SeasonPlan:
-    """Who meets the campaigns of a season, and when; `first` has one entry per person, −1 for nobody."""
-
-    start: int
-    end: int
-    first: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class DemoWorld:
-    """Everything that was drawn before the first row is written."""
-
-    seed: int
-    at: datetime
-    shop: Shop
-    people: People
-    seasons: Mapping[Season, SeasonPlan]
-    events: Events
-    answers_rng: Mapping[Season, np.random.Generator]
-    stage_rng: np.random.Generator
-    profile_ids: list[int] = field(default_factory=list)
-
-    @property
-    def end(self) -> int:
-        """Now, in µs."""
-        return microseconds(self.at)
-
-
-def draw_world(*, seed: int, profiles: int, at: datetime) -> DemoWorld:
-    """Draw the shop, its people, their visits and what they do outside trials. Pure."""
-    shop_rng, people_rng, visits_rng, browse_rng, stage_rng, *season_rngs = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5 + len(stage.SEASON_DAYS))
-    )
-    shop = build_shop(rng=shop_rng)
-    people = build_people(rng=people_rng, number=profiles)
-    visits = world.draw_visits(rng=visits_rng, people=people, at=at)
-    end = microseconds(at)
-    seasons = {season: _season(visits=visits, people=people, season=season, at=at) for season in stage.SEASON_DAYS}
-    browsing = world.browse(rng=browse_rng, shop=shop, people=people, visits=visits)
-    orders = world.order_outside_trials(
-        rng=browse_rng,
-        shop=shop,
-        events=browsing,
-        quiet=[(plan.first, plan.end) for plan in seasons.values()],
-        end=end,
-    )
-    events = np.concatenate([browsing[browsing["at"] < end], orders])
-    return DemoWorld(
-        seed=seed,
-        at=at,
-        shop=shop,
-        people=people,
-        seasons=seasons,
-        events=events[np.argsort(events["at"], kind="stable")],
-        answers_rng=dict(zip(stage.SEASON_DAYS, season_rngs, strict=True)),
-        stage_rng=stage_rng,
-    )
-
-
-def _season(*, visits: world.Visits, people: People, season: Season, at: datetime) -> SeasonPlan:
-    first_day, end_day = stage.SEASON_DAYS[season]
-    now = microseconds(at)
-    start, end = now - round(first_day * DAY), now - round(end_day * DAY)
-    # A finished season takes nobody in whose window would still be open at its end.
-    last = end if season != Season.PAST else end - round(WINDOW_DAYS * DAY)
-    first = world.first_visit(visits=visits, people=len(people.persons), start=start, end=last)
-    takes_part = people.is_addressable & (people.is_newcomer == (season == Season.NEW))
-    return SeasonPlan(start=start, end=end, first=np.where(takes_part, first, -1))
 
 
 def seed_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Report) -> DemoWorld:
@@ -210,77 +138,100 @@ def _draft(trial: Trial, *, segments: Mapping[str, int], at: datetime) -> int:
     return create_campaign(draft=draft, at=at).pk
 
 
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A launched trial, who of the season's people got which arm, and what they were shown."""
+
+    trial: Trial
+    campaign_id: int
+    experiment_key: str
+    arms: writer.Arms
+    shown: Mapping[int, writer.Shown]
+
+    def clicks(self, persons: Sequence[int]) -> writer.Click:
+        """What a click on this campaign says, by person."""
+        names = np.where(self.arms.personalized, stage.PERSONALIZED, stage.CONTROL)
+        return writer.Click(
+            experiment_key=self.experiment_key,
+            campaign=self.trial.slug,
+            arm_of=dict(zip(persons, names, strict=True)),
+            shown=self.shown,
+        )
+
+
 def _play_season(
     drawn: DemoWorld, *, season: Season, plays: Sequence[Trial], segments: Mapping[str, int], meter: Meter
 ) -> None:
     """Launch the season's campaigns, let people meet them and answer, then do what the team did."""
     plan = drawn.seasons[season]
-    mine = [trial for trial in plays if trial.season == season]
-    start = drawn.at - timedelta(microseconds=drawn.end - plan.start)
-    end = drawn.at - timedelta(microseconds=drawn.end - plan.end)
     exposed = np.flatnonzero(plan.first >= 0)
-    units = [drawn.profile_ids[person] for person in exposed]
-    campaigns: list[tuple[Trial, int, str]] = []
-    arms: list[writer.Arms] = []
-    shown: list[dict[int, writer.Shown]] = []
-    for trial in mine:
-        meter.begin(Step.CAMPAIGNS)
-        campaign = launch(
-            campaign_id=_draft(trial, segments=segments, at=start - timedelta(days=1)),
-            at=start,
-            demo_truth=stage.truth(effects=trial.effects),
-            seed=drawn.stage_rng.bytes(8).hex(),
-        )
-        campaigns.append((trial, campaign.pk, campaign.experiment_key))
-        arms.append(writer.assign_arms(experiment_key=campaign.experiment_key, profile_ids=units, at=start))
-        is_lost = arms[-1].personalized & (drawn.stage_rng.random(len(exposed)) < trial.loss)
-        is_logged = arms[-1].is_in & ~is_lost
-        writer.store_exposures(
-            experiment_key=campaign.experiment_key,
-            profile_ids=[unit for unit, logged in zip(units, is_logged, strict=True) if logged],
-            exposed_at=plan.first[exposed][is_logged],
-            personalized=arms[-1].personalized[is_logged],
-        )
-        meter.begin(Step.SLATES)
-        stage_of = writer.Stage(
-            experiment_key=campaign.experiment_key,
-            campaign=trial.slug,
-            strategies={arm.key: arm.strategy for arm in trial.arms},
-            units=units,
-            persons=exposed.tolist(),
-            exposed_at=plan.first[exposed],
-            arms=arms[-1],
-        )
-        shown.append(writer.store_slates(stage=stage_of, seed=f"demo{drawn.seed}"))
-        meter.advance(REFRESH_WEIGHT)
+    met = [
+        _meet(drawn, trial, plan=plan, exposed=exposed, segments=segments, meter=meter)
+        for trial in plays
+        if trial.season == season
+    ]
     answers = world.answer(
         rng=drawn.answers_rng[season],
         shop=drawn.shop,
         people=drawn.people,
         exposed=exposed,
         exposed_at=plan.first[exposed],
-        personalized=np.stack([one.personalized for one in arms], axis=1),
-        effects=tuple(trial.effects for trial in mine),
+        personalized=np.stack([one.arms.personalized for one in met], axis=1),
+        effects=tuple(one.trial.effects for one in met),
         rates=Rates(),
         end=drawn.end,
         first_order=(1 + list(Season).index(season)) * 10_000_000,
     )
-    clicks = [
-        writer.Click(
-            experiment_key=key,
-            campaign=trial.slug,
-            arm_of=dict(
-                zip(exposed.tolist(), np.where(one.personalized, stage.PERSONALIZED, stage.CONTROL), strict=True)
-            ),
-            shown=slates,
-        )
-        for (trial, _, key), one, slates in zip(campaigns, arms, shown, strict=True)
-    ]
+    clicks = [one.clicks(exposed.tolist()) for one in met]
     _store(drawn, answers, prefix=f"demo{drawn.seed}-{season}", meter=meter, clicks=clicks)
-    for trial, campaign_id, key in campaigns:
+    end = drawn.at - timedelta(microseconds=drawn.end - plan.end)
+    for one in met:
         meter.begin(Step.RESULTS)
-        _end(trial, campaign_id=campaign_id, experiment_key=key, end=end, at=drawn.at)
+        _end(one.trial, campaign_id=one.campaign_id, experiment_key=one.experiment_key, end=end, at=drawn.at)
         meter.advance(REFRESH_WEIGHT)
+
+
+def _meet(
+    drawn: DemoWorld,
+    trial: Trial,
+    *,
+    plan: SeasonPlan,
+    exposed: NDArray[np.int64],
+    segments: Mapping[str, int],
+    meter: Meter,
+) -> Met:
+    """Launch a campaign, and let the season's people meet it."""
+    meter.begin(Step.CAMPAIGNS)
+    start = drawn.at - timedelta(microseconds=drawn.end - plan.start)
+    units = [drawn.profile_ids[person] for person in exposed]
+    campaign = launch(
+        campaign_id=_draft(trial, segments=segments, at=start - timedelta(days=1)),
+        at=start,
+        demo_truth=stage.truth(effects=trial.effects),
+        seed=drawn.stage_rng.bytes(8).hex(),
+    )
+    arms = writer.assign_arms(experiment_key=campaign.experiment_key, profile_ids=units, at=start)
+    is_lost = arms.personalized & (drawn.stage_rng.random(len(exposed)) < trial.loss)
+    is_logged = arms.is_in & ~is_lost
+    writer.store_exposures(
+        experiment_key=campaign.experiment_key,
+        profile_ids=[unit for unit, logged in zip(units, is_logged, strict=True) if logged],
+        exposed_at=plan.first[exposed][is_logged],
+        personalized=arms.personalized[is_logged],
+    )
+    meter.begin(Step.SLATES)
+    stage_of = writer.Stage(
+        experiment_key=campaign.experiment_key,
+        campaign=trial.slug,
+        strategies={arm.key: arm.strategy for arm in trial.arms},
+        units=units,
+        persons=exposed.tolist(),
+        exposed_at=plan.first[exposed],
+        arms=arms,
+    )
+    shown = writer.store_slates(stage=stage_of, seed=f"demo{drawn.seed}")
+    meter.advance(REFRESH_WEIGHT)
+    return Met(trial, campaign.pk, campaign.experiment_key, arms, shown)
 
 
 def _end(trial: Trial, *, campaign_id: int, experiment_key: str, end: datetime, at: datetime) -> None:

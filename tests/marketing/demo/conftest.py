@@ -11,7 +11,8 @@ from django.db import transaction
 from pytest_django import DjangoDbBlocker
 
 from marketing.services.demo import stage
-from marketing.services.demo.seed import DemoWorld, seed_demo
+from marketing.services.demo.draw import DemoWorld
+from marketing.services.demo.seed import seed_demo
 from recommender.evaluation.beyond import bootstrap
 from recommender.services import evaluation_report
 

@@ -8,7 +8,8 @@ from experiments.selectors import get_report
 from experiments.services.holdout import held_out_units, set_holdout
 from marketing.models import Campaign, Event, Profile, Segment
 from marketing.services.demo import seed, stage, writer
-from marketing.services.demo.seed import draw_world, seed_demo
+from marketing.services.demo.draw import draw_world
+from marketing.services.demo.seed import seed_demo
 from marketing.services.demo.stage import Season
 from recommender.errors import TrainingInProgress
 from tests.marketing.demo.conftest import AT, build

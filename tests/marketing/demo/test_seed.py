@@ -7,7 +7,7 @@ from experiments.selectors import get_report
 from experiments.services.lifecycle import get_experiment
 from marketing.models import Campaign, Consent, Event, Membership, Profile, Segment
 from marketing.services.demo import seed, stage
-from marketing.services.demo.seed import DemoWorld
+from marketing.services.demo.draw import DemoWorld
 from marketing.services.demo.stage import PERSONALIZED, Season
 from marketing.services.demo.world import WINDOW_DAYS, Kind
 from recommender.selectors import get_item

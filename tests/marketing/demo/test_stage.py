@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import pytest
 
-from marketing.services.demo.seed import draw_world
+from marketing.services.demo.draw import draw_world
 from marketing.services.demo.stage import (
     DEFAULT_LIFT,
     PERSONALIZED,
