@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import gc
 import importlib.util
+import io
+import logging.config
 import os
 import shutil
 import socket
@@ -94,6 +96,21 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if any(f"{NOT_RUN}{OPTIONAL}" not in str(report.longrepr) for report in reporter.stats.get("skipped", [])):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Log as in production, into a text."""
+    from django.conf import settings
+
+    from config.logs import logging_settings
+
+    config = logging_settings(json=True)
+    written = io.StringIO()
+    config["handlers"]["console"]["stream"] = written
+    logging.config.dictConfig(config)
+    yield written
+    logging.config.dictConfig(settings.LOGGING)
 
 
 @pytest.fixture(autouse=True)

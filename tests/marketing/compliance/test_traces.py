@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import io
-import logging
-import logging.config
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 from django.test import Client
 from django.urls import reverse
 
-from config.logs import logging_settings
 from marketing.services.preferences import preferences_path
 from marketing.services.sending.tokens import MailClick, click_url, unsubscribe_url
 from tests.factories.campaigns import make_user
@@ -24,17 +19,6 @@ from tests.factories.marketing import make_profile
 pytestmark = pytest.mark.django_db
 ADDRESS = "ann.zzyzx@example.org"
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """Log as in production, into a text."""
-    config = logging_settings(json=True)
-    written = io.StringIO()
-    config["handlers"]["console"]["stream"] = written
-    logging.config.dictConfig(config)
-    yield written
-    logging.config.dictConfig(django_settings.LOGGING)
 
 
 def test_error_page__something_breaks__tells_the_log_and_nobody_of_whom(
