@@ -115,7 +115,7 @@ class EventFacts(DatabaseFacts):
             return None
         numbers = EventType.objects.using(self.using).filter(name__in={*event_types, ORDER})
         types = tuple(sorted(numbers.values_list("name", "pk")))
-        return self._row_of(experiment_key), self._kind, types, self._withdrawn is not None
+        return experiment_key, self._row_of(experiment_key), self._kind, types, self._withdrawn is not None
 
     @property
     def _is_of_groups(self) -> bool:

@@ -61,6 +61,15 @@ def test_shape__another_experiment_under_the_key_of_a_removed_one__is_another_sh
     assert len(shapes) == 2
 
 
+@pytest.mark.django_db
+def test_shape__another_key_on_the_same_row__is_another_shape() -> None:
+    """SQL names both: the row chooses the exposures, and a filter on the experiment compares the key."""
+    experiment = make_experiment(status="running", key="first")
+    before = EventFacts().shape(experiment_key="first", event_types=("Order Completed",))
+    Experiment.objects.filter(pk=experiment.pk).update(key="second")
+    assert before != EventFacts().shape(experiment_key="second", event_types=("Order Completed",))
+
+
 def test_keep__too_many__drops_the_one_used_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(templates, "MOST_KEPT", 2)
     made: list[str] = []
