@@ -225,6 +225,7 @@ def test_serve__rule_of_the_experiment_names_a_segment__only_its_members_are_in(
         targeting={"attribute": "segments", "op": "contains", "value": segment.slug},
     )
     assert serve(slug=campaign.slug, visitor=visitor, at=NOW).is_exposed
+    serve(slug=campaign.slug, visitor=stranger, at=NOW)  # the process remembers the strategy of either arm from here on
     with CaptureQueriesContext(connection) as queries:
         outside = serve(slug=campaign.slug, visitor=stranger, at=NOW)
     assert (outside.is_exposed, outside.outside) == (False, Outside.NOT_ASSIGNED)
