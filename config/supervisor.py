@@ -117,7 +117,7 @@ def members(host: str, port: int, *, workers: int, with_demo: bool) -> list[Memb
     group = [Member("web", web), Member("worker", worker, waits=with_demo, is_patient=True)]
     group.append(Member("beat", beat, waits=with_demo, is_patient=True))
     if with_demo:
-        group.append(Member("demo", [PYTHON, "manage.py", "seed_demo", "--if-empty"], is_once=True))
+        group.append(Member("demo", [PYTHON, "manage.py", "seed_demo", "--if-empty", "--in-parts"], is_once=True))
     return group
 
 

@@ -25,6 +25,7 @@ class Job(models.Model):
 
     class State(models.TextChoices):
         RUNNING = "running", _("running")
+        WAITING = "waiting", _("waiting for its next part")
         DONE = "done", _("done")
         FAILED = "failed", _("failed")
 
@@ -46,6 +47,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_under_way(self) -> bool:
+        """Return whether the job has begun and nothing has ended it."""
+        return self.state in (self.State.RUNNING, self.State.WAITING)
 
     @property
     def percent(self) -> int:

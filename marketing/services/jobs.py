@@ -40,6 +40,11 @@ def finish(*, name: str, at: datetime) -> None:
     Job.objects.filter(name=name).update(state=Job.State.DONE, step="", updated_at=at)
 
 
+def hand_over(*, name: str, at: datetime) -> None:
+    """Leave the rest, from the step reported last, to another process."""
+    Job.objects.filter(name=name).update(state=Job.State.WAITING, updated_at=at)
+
+
 def fail(*, name: str, error: str, at: datetime) -> None:
     """Record why the job ended early."""
     Job.objects.filter(name=name).update(state=Job.State.FAILED, error=error, updated_at=at)

@@ -10,7 +10,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
-from marketing.models import Job
 from marketing.selectors.operations import job
 from marketing.services.demo.names import SEED_JOB, Step
 from marketing.services.demo.removal import has_demo_world
@@ -27,7 +26,7 @@ def demo_progress(request: HttpRequest) -> HttpResponse:
     """
     was = request.GET.get("was")
     current = job(name=SEED_JOB)
-    is_running = current is not None and current.state == Job.State.RUNNING
+    is_running = current is not None and current.is_under_way
     has_demo = has_demo_world()
     is_waiting = was == "waiting" and has_demo and not is_running
     context = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -9,6 +10,7 @@ from types import FrameType
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 from django.utils import timezone
 
 from marketing.errors import DemoIsBusy
@@ -36,6 +38,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--if-empty", action="store_true", help="only if there are no people, or to finish what was interrupted"
         )
+        parser.add_argument(
+            "--in-parts", action="store_true", help="start anew for the results: takes a second more, and 80 MB less"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["profiles"] < FEWEST or not -1 < options["lift"] <= 1:
@@ -54,6 +59,8 @@ class Command(BaseCommand):
             try:
                 if todo == job.Pending.SEED:
                     self._build(options)
+                elif todo == job.Pending.RESULTS:
+                    self._read_results()
                 else:
                     with progress_bar("Demo world") as report:
                         job.remove(clock=timezone.now, report=report)
@@ -69,6 +76,15 @@ class Command(BaseCommand):
                 clock=timezone.now,
                 report=report,
             )
+        if options["in_parts"]:
+            # Memory that a process has had it keeps: a new one, in its place, begins without the models and the people.
+            connections.close_all()
+            os.execv(sys.executable, [sys.executable, sys.argv[0], "seed_demo", "--if-empty"])  # noqa: S606 - our own words
+        self._read_results()
+
+    def _read_results(self) -> None:
+        with progress_bar("Demo world") as report:
+            job.read_results(clock=timezone.now, report=report)
         self.stdout.write("The demo world is ready.")
 
 

@@ -26,6 +26,7 @@ class Pending(StrEnum):
 
     NOTHING = "nothing"
     SEED = "seed"
+    RESULTS = "results"
     REMOVAL = "removal"
 
 
@@ -39,17 +40,26 @@ def pending() -> Pending:
     if removal is not None and (seed is None or removal.started_at >= seed.started_at):
         return Pending.NOTHING if removal.state == Job.State.DONE else Pending.REMOVAL
     if seed is not None and seed.state != Job.State.DONE:
-        return Pending.SEED
+        return Pending.RESULTS if seed.step == Step.RESULTS else Pending.SEED
     return Pending.NOTHING if Profile.objects.exists() else Pending.SEED
 
 
 def build(*, seed: int, profiles: int, lift: float, clock: Clock, report: Report) -> None:
-    """Build the demo world as a job. Raises `DemoIsBusy` while another process builds or removes it."""
-    from marketing.services.demo.seed import seed_demo
+    """Build the demo world but for its results, as a job. Raises `DemoIsBusy` while another process is at it."""
+    from marketing.services.demo.seed import play_demo
 
     at = clock()
+    with _holding(SEED_JOB, clock=clock, report=report, at=at, leave=jobs.hand_over) as tell:
+        play_demo(seed=seed, profiles=profiles, at=at, lift=lift, report=tell)
+
+
+def read_results(*, clock: Clock, report: Report) -> None:
+    """Do the rest of `build`: here, or in another process, which needs half the memory. Raises `DemoIsBusy`."""
+    from marketing.services.demo.results import read_results
+
+    at, played = clock(), Job.objects.get(name=SEED_JOB)
     with _holding(SEED_JOB, clock=clock, report=report, at=at) as tell:
-        seed_demo(seed=seed, profiles=profiles, at=at, lift=lift, report=tell)
+        read_results(at=at, report=tell, done=played.done, total=played.total)
 
 
 def remove(*, clock: Clock, report: Report) -> int:
@@ -60,8 +70,15 @@ def remove(*, clock: Clock, report: Report) -> int:
 
 
 @contextmanager
-def _holding(name: str, *, clock: Clock, at: datetime, report: Report | None = None) -> Iterator[Report]:
-    """Hold the job for the block; whatever ends the block early is kept as the reason."""
+def _holding(
+    name: str,
+    *,
+    clock: Clock,
+    at: datetime,
+    report: Report | None = None,
+    leave: Callable[..., None] = jobs.finish,
+) -> Iterator[Report]:
+    """Hold the job for the block, then `leave` it; whatever ends the block early is kept as the reason."""
     if not jobs.begin(name=name, total=0, at=at):
         raise DemoIsBusy("Another process is building or removing the demo world.")
 
@@ -75,4 +92,4 @@ def _holding(name: str, *, clock: Clock, at: datetime, report: Report | None = N
     except BaseException as error:  # Ctrl-C and the end of the process group too: the next start goes on at once
         jobs.fail(name=name, error=str(error) or type(error).__name__, at=clock())
         raise
-    jobs.finish(name=name, at=clock())
+    leave(name=name, at=clock())

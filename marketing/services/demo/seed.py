@@ -1,8 +1,8 @@
-"""Building the demo world, in the order in which a real team would have got there."""
+"""The first part of the demo world, in the order in which a real team would have got there: all but the results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,63 +11,36 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.services.decision import decide
-from experiments.services.lifecycle import get_experiment
 from experiments.services.metrics import ensure_builtin_metrics
-from experiments.services.refresh import refresh_experiment
 from marketing.services.campaigns import CampaignDraft, create_campaign
 from marketing.services.demo import stage, world, writer
 from marketing.services.demo.draw import DemoWorld, SeasonPlan, draw_world
+from marketing.services.demo.meter import REFRESH_WEIGHT, SLATES_WEIGHT, TRAINING_WEIGHT, Meter, Report
 from marketing.services.demo.names import Step
 from marketing.services.demo.removal import remove_demo_world
 from marketing.services.demo.stage import Ending, Season, Trial
 from marketing.services.demo.world import Events, Rates
-from marketing.services.lifecycle import finish, launch
+from marketing.services.lifecycle import launch
 from marketing.services.membership import refresh_segment
 from marketing.services.segments import create_segment
 from recommender.errors import TrainingInProgress
 from recommender.services.strategies import ensure_default_strategies
 from recommender.services.training import train
 
-Report = Callable[[str, int, int], None]
-"""Takes what is being done, how much is done, and how much there is."""
-
 STRATEGIES: Final = ("popularity", "item-knn", "user-knn", "content")
-# What the parts that are not rows weigh in the progress, in rows of events.
-TRAINING_WEIGHT: Final = 8_000
-REFRESH_WEIGHT: Final = 6_000
 EVENTS_PER_PERSON: Final = 40  # a guess for the first moments, before the world is drawn
 
 
-@dataclass(slots=True)
-class Meter:
-    """Adds up progress."""
-
-    report: Report
-    total: int
-    done: int = 0
-    step: str = ""
-
-    def begin(self, step: str) -> None:
-        """Say what comes next."""
-        self.step = step
-        self.advance(0)
-
-    def advance(self, rows: int) -> None:
-        """Say that so much more is done."""
-        self.done = min(self.done + rows, self.total)
-        self.report(self.step, self.done, self.total)
-
-
-def seed_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Report) -> DemoWorld:
-    """Build the demo world. What an earlier, interrupted attempt left behind is removed first."""
+def play_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Report) -> DemoWorld:
+    """Make everything but the results. What an earlier, interrupted attempt left behind is removed first."""
     meter = Meter(report=report, total=profiles * EVENTS_PER_PERSON)
     meter.begin(Step.CLEAR)
     remove_demo_world()
     drawn = draw_world(seed=seed, profiles=profiles, at=at)
     plays = stage.trials(lift=lift)
     played = sum(trial.ending != Ending.DRAFT for trial in plays)
-    meter.total = len(drawn.events) + profiles + len(STRATEGIES) * TRAINING_WEIGHT + played * 2 * REFRESH_WEIGHT
+    meter.total = len(drawn.events) + profiles + len(STRATEGIES) * TRAINING_WEIGHT
+    meter.total += played * (SLATES_WEIGHT + REFRESH_WEIGHT)
     ensure_builtin_metrics()
     ensure_default_strategies(at=at)
     meter.begin(Step.STOCK)
@@ -81,7 +54,6 @@ def seed_demo(*, seed: int, profiles: int, at: datetime, lift: float, report: Re
     _store(drawn, drawn.events, prefix=f"demo{seed}-shop", meter=meter)
     meter.begin(Step.SEGMENTS)
     segments = _build_segments(at=at)
-    # Before the analysis: training's memory is given back, that of the analysis' libraries stays.
     for slug in STRATEGIES:
         meter.begin(Step.TRAINING)
         # The schedule may have been faster: the visits are there, so that model is as good.
@@ -143,7 +115,6 @@ class Met:
     """A launched trial, who of the season's people got which arm, and what they were shown."""
 
     trial: Trial
-    campaign_id: int
     experiment_key: str
     arms: writer.Arms
     shown: Mapping[int, writer.Shown]
@@ -162,7 +133,7 @@ class Met:
 def _play_season(
     drawn: DemoWorld, *, season: Season, plays: Sequence[Trial], segments: Mapping[str, int], meter: Meter
 ) -> None:
-    """Launch the season's campaigns, let people meet them and answer, then do what the team did."""
+    """Launch the season's campaigns, and let people meet them and answer."""
     plan = drawn.seasons[season]
     exposed = np.flatnonzero(plan.first >= 0)
     met = [
@@ -184,11 +155,6 @@ def _play_season(
     )
     clicks = [one.clicks(exposed.tolist()) for one in met]
     _store(drawn, answers, prefix=f"demo{drawn.seed}-{season}", meter=meter, clicks=clicks)
-    end = drawn.at - timedelta(microseconds=drawn.end - plan.end)
-    for one in met:
-        meter.begin(Step.RESULTS)
-        _end(one.trial, campaign_id=one.campaign_id, experiment_key=one.experiment_key, end=end, at=drawn.at)
-        meter.advance(REFRESH_WEIGHT)
 
 
 def _meet(
@@ -230,23 +196,5 @@ def _meet(
         arms=arms,
     )
     shown = writer.store_slates(stage=stage_of, seed=f"demo{drawn.seed}")
-    meter.advance(REFRESH_WEIGHT)
-    return Met(trial, campaign.pk, campaign.experiment_key, arms, shown)
-
-
-def _end(trial: Trial, *, campaign_id: int, experiment_key: str, end: datetime, at: datetime) -> None:
-    """Compute the result, and act on it where the team has already."""
-    experiment_id = get_experiment(experiment_key).pk
-    if trial.ending == Ending.SHIPPED:
-        refresh_experiment(experiment_id=experiment_id, at=end)
-        decide(
-            experiment_key=experiment_key,
-            outcome="ship",
-            arm_key=stage.PERSONALIZED,
-            reason="More orders, and nobody complained. We keep it.",
-            holdback=0.05,
-            at=end,
-        )
-    elif trial.ending == Ending.FINISHED:
-        finish(campaign_id=campaign_id, at=end, message="The planned four weeks are over.")
-    refresh_experiment(experiment_id=experiment_id, at=at)
+    meter.advance(SLATES_WEIGHT)
+    return Met(trial, campaign.experiment_key, arms, shown)

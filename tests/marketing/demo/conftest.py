@@ -12,7 +12,9 @@ from pytest_django import DjangoDbBlocker
 
 from marketing.services.demo import stage
 from marketing.services.demo.draw import DemoWorld
-from marketing.services.demo.seed import seed_demo
+from marketing.services.demo.meter import Report
+from marketing.services.demo.results import read_results
+from marketing.services.demo.seed import play_demo
 from recommender.evaluation.beyond import bootstrap
 from recommender.services import evaluation_report
 
@@ -26,9 +28,19 @@ def ignore(step: str, done: int, total: int) -> None:
     """Take progress and show nothing."""
 
 
-def build(*, profiles: int = PEOPLE) -> DemoWorld:
-    """Build a world in the present transaction."""
-    return seed_demo(seed=1, profiles=profiles, at=AT, lift=0.5, report=ignore)
+def build(*, seed: int = 1, profiles: int = PEOPLE, report: Report = ignore) -> DemoWorld:
+    """Build a world, both parts of it, in the present transaction."""
+    last = (0, 0)
+
+    def tell(step: str, done: int, total: int) -> None:
+        nonlocal last
+        last = (done, total)
+        report(step, done, total)
+
+    drawn = play_demo(seed=seed, profiles=profiles, at=AT, lift=0.5, report=tell)
+    done, total = last
+    read_results(at=AT, report=report, done=done, total=total)
+    return drawn
 
 
 @pytest.fixture(scope="module")

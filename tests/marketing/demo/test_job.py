@@ -17,6 +17,8 @@ from marketing.models import Job, Profile
 from marketing.services import jobs
 from marketing.services.demo import job
 from marketing.services.demo.job import Pending
+from marketing.services.demo.meter import Report
+from marketing.services.demo.names import Step
 from tests.factories.marketing import make_profile
 from tests.marketing.demo.conftest import AT, ignore
 
@@ -36,23 +38,29 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Calls of the builder, which makes one demo person instead of a world."""
     calls: list[dict[str, Any]] = []
 
-    def build(**options: Any) -> None:
+    def play(**options: Any) -> None:
         calls.append(options)
-        options["report"]("Meeting the people", 1, 2)
+        options["report"]("Meeting the people", 1, 3)
         Profile.objects.create(is_demo=True, sample_bucket=0, created_at=options["at"])
 
-    monkeypatch.setattr("marketing.services.demo.seed.seed_demo", build)
+    def read(*, at: datetime, report: Report, done: int, total: int) -> None:
+        report(Step.RESULTS, done, total)
+        report(Step.RESULTS, done + 1, total)
+
+    monkeypatch.setattr("marketing.services.demo.seed.play_demo", play)
+    monkeypatch.setattr("marketing.services.demo.results.read_results", read)
     return calls
 
 
 def build(*, clock_at: datetime = AT) -> None:
     job.build(seed=1, profiles=10, lift=0.5, clock=lambda: clock_at, report=ignore)
+    job.read_results(clock=lambda: clock_at, report=ignore)
 
 
 def test_build__done__is_recorded_with_its_progress(built: list[dict[str, Any]]) -> None:
     build()
     record = Job.objects.get(name="demo")
-    assert (record.state, record.done, record.total) == (Job.State.DONE, 1, 2)
+    assert (record.state, record.done, record.total) == (Job.State.DONE, 2, 3)
     assert built[0]["at"] == AT
     assert (built[0]["seed"], built[0]["profiles"], built[0]["lift"]) == (1, 10, 0.5)
 
@@ -62,12 +70,35 @@ def test_build__ends_early__is_kept_as_failed(monkeypatch: pytest.MonkeyPatch, e
     def fail(**_options: Any) -> None:
         raise error
 
-    monkeypatch.setattr("marketing.services.demo.seed.seed_demo", fail)
+    monkeypatch.setattr("marketing.services.demo.seed.play_demo", fail)
     with pytest.raises(type(error)):
         build()
     record = Job.objects.get(name="demo")
     assert (record.state, record.error) == (Job.State.FAILED, "no room")
     assert job.pending() == Pending.SEED
+
+
+def test_read_results__ends_early__is_all_that_is_done_again(
+    monkeypatch: pytest.MonkeyPatch, built: list[dict[str, Any]]
+) -> None:
+    def die(*, report: Report, done: int, total: int, **_options: Any) -> None:
+        report(Step.RESULTS, done, total)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("marketing.services.demo.results.read_results", die)
+        with pytest.raises(KeyboardInterrupt):
+            build()
+    assert job.pending() == Pending.RESULTS
+    call_command("seed_demo", "--if-empty", stdout=io.StringIO())
+    assert job.pending() == Pending.NOTHING
+    assert len(built) == 1
+
+
+def test_build__first_part_is_done__the_second_waits_for_a_process(built: list[dict[str, Any]]) -> None:
+    job.build(seed=1, profiles=10, lift=0.5, clock=lambda: AT, report=ignore)
+    record = Job.objects.get(name="demo")
+    assert (record.state, record.is_under_way) == (Job.State.WAITING, True)
 
 
 def test_build__while_another_process_builds__is_refused(built: list[dict[str, Any]]) -> None:

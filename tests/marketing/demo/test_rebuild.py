@@ -6,13 +6,13 @@ import pytest
 
 from experiments.selectors import get_report
 from experiments.services.holdout import held_out_units, set_holdout
-from marketing.models import Campaign, Event, Profile, Segment
+from marketing.models import Campaign, ChangeLog, Event, Profile, Segment
 from marketing.services.demo import seed, stage, writer
 from marketing.services.demo.draw import draw_world
-from marketing.services.demo.seed import seed_demo
+from marketing.services.demo.results import read_results
 from marketing.services.demo.stage import Season
 from recommender.errors import TrainingInProgress
-from tests.marketing.demo.conftest import AT, build
+from tests.marketing.demo.conftest import AT, build, ignore
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("few_campaigns")]
 
@@ -46,12 +46,21 @@ def test_seed__interrupted__completes_at_the_next_attempt(monkeypatch: pytest.Mo
 
 def test_seed__progress__only_grows_and_ends_near_the_total() -> None:
     seen: list[tuple[str, int, int]] = []
-    seed_demo(seed=2, profiles=60, at=AT, lift=0.5, report=lambda step, done, total: seen.append((step, done, total)))
+    build(seed=2, profiles=60, report=lambda step, done, total: seen.append((step, done, total)))
     done = [entry[1] for entry in seen]
     assert done == sorted(done)
     assert done[-1] > 0.8 * seen[-1][2]
     assert all(entry[1] <= entry[2] for entry in seen)
     assert len({entry[0] for entry in seen}) == 9
+
+
+def test_read_results__again__decides_and_finishes_nothing_twice() -> None:
+    build(profiles=60)
+    campaigns = list(Campaign.objects.order_by("pk").values("status", "finished_at"))
+    changes = ChangeLog.objects.count()
+    read_results(at=AT, report=ignore, done=0, total=1)
+    assert list(Campaign.objects.order_by("pk").values("status", "finished_at")) == campaigns
+    assert ChangeLog.objects.count() == changes
 
 
 def test_seed__event_refused__says_so() -> None:
