@@ -27,8 +27,9 @@ SETTLED: Final = 60.0  # seconds; a process that ran so long had started well
 MOST_RESTARTS: Final = 5  # one after the other without settling; beyond it something is broken for good
 LONGEST_PAUSE: Final = 15.0  # seconds between tries of what may be waiting for the database
 PR_SET_PDEATHSIG: Final = 1
-# Less memory: checks were made by `prepare` and would load every view again; glibc keeps a heap per thread otherwise.
-LEAN: Final = {"CELERY_SKIP_CHECKS": "1", "MALLOC_ARENA_MAX": "2"}
+# Less memory: checks were made by `prepare` and would load every view again; glibc keeps a heap per thread otherwise;
+# Arrow's own allocator holds 13 MB in each process that analyzes, for tables of a few.
+LEAN: Final = {"CELERY_SKIP_CHECKS": "1", "MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 GRACE: Final = 10.0  # seconds between asking and killing
 BLOCKING_THREADS: Final = 4
 # Two, so that draining goes on while a model trains. A child that grew is replaced (the settings have the limit):

@@ -25,6 +25,7 @@ TERMINATED: Final = 128 + signal.SIGTERM
 
 class Command(BaseCommand):
     help = "Build the demo world: a shop, its people and campaigns whose true effects are known."
+    requires_system_checks = ()  # they load every page and form: 30 MB that are not needed here
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--seed", type=int, default=1, help="of the generator (default 1)")
