@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from experiments.choices import ExperimentStatus
 from experiments.services.decision import decide
 from experiments.services.lifecycle import get_experiment
 from experiments.services.refresh import refresh_experiment
@@ -39,7 +38,7 @@ def _end(trial: Trial, *, at: datetime) -> None:
     experiment = get_experiment(campaign.experiment_key)
     first_day, last_day = stage.SEASON_DAYS[trial.season]
     end = campaign.launched_at + timedelta(days=first_day - last_day)
-    if trial.ending == Ending.SHIPPED and experiment.status != ExperimentStatus.DECIDED:
+    if trial.ending == Ending.SHIPPED and experiment.decided_at is None:
         refresh_experiment(experiment_id=experiment.pk, at=end)
         decide(
             experiment_key=experiment.key,
