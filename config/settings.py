@@ -113,6 +113,7 @@ REPORTING_TIME_ZONE = env.time_zone("HOLDOUT_TIME_ZONE", default="UTC")
 
 # Celery: brokers are doorbells, the state lives in the database (ADR 4).
 CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
+CELERY_BROKER_TRANSPORT = None if REDIS_URL else "config.folder_broker.Transport"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {"visibility_timeout": 3600}
     if REDIS_URL
