@@ -19,12 +19,13 @@ from kombu.utils.json import dumps
 class Channel(filesystem.Channel):
     """Puts whole messages."""
 
-    def _put(self, queue: str, message: Any, **_options: Any) -> None:
+    # The two classes above disagree about the message's name and type.
+    def _put(self, queue: str, payload: dict[str, Any], **_options: Any) -> None:  # type: ignore[override]  # in kombu
         folder = Path(self.data_folder_out)
         name = f"{round(time.monotonic() * 1000)}_{uuid4()}"
         draft = folder / name  # a name of no queue: nobody takes it
         try:
-            draft.write_text(dumps(message), encoding="utf-8")
+            draft.write_text(dumps(payload), encoding="utf-8")
             draft.replace(folder / f"{name}.{queue}.msg")
         except OSError as error:
             draft.unlink(missing_ok=True)
