@@ -117,9 +117,7 @@ def explain_neighbours(arrays: Arrays, profile: Profile, item: int) -> Sequence[
     hits = np.flatnonzero(arrays["neighbour_item"][positions] == item)
     gains = arrays["neighbour_weight"][positions[hits]] * profile.weights[owner[hits]]
     order = np.argsort(-gains, kind="stable")
-    return tuple(
-        Anchor(item=int(profile.items[owner[hits[place]]]), contribution=float(gains[place])) for place in order
-    )
+    return tuple(map(Anchor, profile.items[owner[hits[order]]].tolist(), gains[order].tolist()))
 
 
 def without_zero(totals: NDArray[Any]) -> Scores:

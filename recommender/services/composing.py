@@ -16,9 +16,9 @@ from recommender.choices import CATALOGUE_FALLBACK, FallbackReason
 from recommender.errors import RecommenderError
 from recommender.reports import Reason, SlateItem
 from recommender.services.assortment import Applied, Catalogue
-from recommender.services.bounded import TookTooLong, call_bounded
+from recommender.services.bounded import COMPUTING, TookTooLong, call_bounded
 from recommender.services.picking import Candidates, Places, pick
-from recommender.services.snapshots import Link, LoadedModel, Plan, loaded_model
+from recommender.services.snapshots import Link, LoadedModel, Plan, loaded_model, remembered_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,10 +153,10 @@ class SlateBuilder:
         if rest <= 0:
             raise _PassedOver(FallbackReason.OUT_OF_TIME)
         try:
-            model = call_bounded(lambda: loaded_model(served), seconds=rest)
+            model = remembered_model(served) or call_bounded(lambda: loaded_model(served), seconds=rest)
             profile = _needed_profile(model, events, self.plan.event_weights)
             rest = self.deadline - time.perf_counter()
-            scores = call_bounded(lambda: model.algorithm.score(model.arrays, profile), seconds=rest)
+            scores = call_bounded(lambda: model.algorithm.score(model.arrays, profile), seconds=rest, threads=COMPUTING)
         except TookTooLong as error:
             raise _PassedOver(FallbackReason.OUT_OF_TIME) from error
         except RecommenderError as error:
@@ -192,20 +192,20 @@ class SlateBuilder:
     def _pool(self, slug: str, rows: NDArray[np.int64], usable: Scores) -> tuple[NDArray[np.int64], Candidates]:
         """The best candidates on [0, 1], then promoted and new ones without a score; with the model's indices."""
         rules = self.plan.rules
-        worth, scored = _scaled(usable), usable > NO_SCORE
+        known = np.flatnonzero(usable > NO_SCORE)
+        worth = _scaled(usable[known])
         if self.applied.factor is not None:
-            worth = worth * self.applied.factor[rows]
-        worth[~scored] = NO_SCORE
+            worth = worth * self.applied.factor[rows[known]]
         size = max(rules.explore_pool, self.missing) if rules.explore else self.missing * POOL_FACTOR
         best = top_k(worth, size)
         if self.applied.promoted is not None:
-            promoted = np.where(self.applied.promoted[rows] & (rows >= 0), worth, NO_SCORE)
+            promoted = np.where(self.applied.promoted[rows[known]], worth, NO_SCORE)
             best = _joined(best, top_k(promoted, self.missing))
             best = best[np.argsort(-worth[best], kind="stable")]
-        own = best.astype(np.int64)
-        extra = self._unscored(slug, rows[scored])
+        own = known[best]
+        extra = self._unscored(slug, rows[known])
         codes = np.concatenate([own, -1 - extra])
-        all_rows = np.concatenate([rows[best], extra])
+        all_rows = np.concatenate([rows[own], extra])
         values = np.concatenate([worth[best].astype(np.float64), np.zeros(extra.size)])
         return codes, self._candidates(all_rows, values, n_scored=best.size, is_drawn=bool(rules.explore))
 
@@ -273,13 +273,12 @@ def _placed(offer: _Offer, index: int, chance: float, *, is_explored: bool) -> _
 
 
 def _scaled(scores: Scores) -> Scores:
-    """Scores on [0, 1] over those there are; equal ones are all 1."""
-    known = scores[scores > NO_SCORE]
-    if not known.size:
-        return scores.copy()
-    low, high = known.min(), known.max()
+    """Scores on [0, 1]; equal ones are all 1."""
+    if not scores.size:
+        return scores
+    low, high = scores.min(), scores.max()
     if high <= low:
-        return np.where(scores > NO_SCORE, np.float32(1.0), NO_SCORE)
+        return np.ones_like(scores)
     scaled: Scores = (scores - low) / (high - low)
     return scaled
 

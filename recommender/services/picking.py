@@ -55,32 +55,32 @@ class Places:
 
 def pick(candidates: Candidates, places: Places, *, rules: Rules, draw: Callable[[], float]) -> list[Pick]:
     """Fills the free places as far as the candidates go; `draw` gives uniform numbers in [0, 1)."""
-    free = np.ones(candidates.values.size, dtype=bool)
+    mixing = rules.diversity_percent / 100 if candidates.features is not None else 0.0
+    values = (1.0 - mixing) * candidates.values  # −inf for what can no longer be taken
     if places.max_per_category:
         full = [category for category, n in places.used.items() if n >= places.max_per_category]
-        free &= ~np.isin(candidates.categories, full)
-    mixing = rules.diversity_percent / 100 if candidates.features is not None else 0.0
-    values = (1.0 - mixing) * candidates.values
-    closest = np.zeros(values.size) if mixing else None
+        values[np.isin(candidates.categories, full)] = -np.inf
+    features = mixing * candidates.features if mixing and candidates.features is not None else None
+    closest = np.zeros(values.size)
     picks: list[Pick] = []
-    for place in range(places.filled, places.k):
-        eligible = free
+    for place in range(places.filled, places.k if values.size else places.filled):
+        worth = values if features is None else values - closest
         if candidates.promoted is not None and is_promotion_place(place, rules.promoted_percent):
-            wanted = free & candidates.promoted
-            eligible = wanted if wanted.any() else free
-        if not eligible.any():
+            wanted = np.where(candidates.promoted, worth, -np.inf)
+            worth = wanted if wanted.max() > -np.inf else worth
+        best = int(worth.argmax())
+        if worth[best] == -np.inf:
             break
-        worth = values if closest is None else values - mixing * closest
-        chosen = _choose(np.where(eligible, worth, -np.inf), candidates.weights, rules, draw)
+        chosen = _choose(worth, best, candidates.weights, rules, draw)
         picks.append(chosen)
-        free[chosen.candidate] = False
-        if candidates.features is not None and closest is not None:
-            np.maximum(closest, candidates.features @ candidates.features[chosen.candidate], out=closest)
+        values[chosen.candidate] = -np.inf
+        if features is not None and candidates.features is not None:
+            np.maximum(closest, features @ candidates.features[chosen.candidate], out=closest)
         if places.max_per_category:
             category = int(candidates.categories[chosen.candidate])
             places.used[category] += 1
             if places.used[category] >= places.max_per_category:
-                free &= candidates.categories != category
+                values[candidates.categories == category] = -np.inf
     return picks
 
 
@@ -115,9 +115,12 @@ def draw_chances(
 
 
 def _choose(
-    worth: NDArray[np.float64], weights: NDArray[np.float64] | None, rules: Rules, draw: Callable[[], float]
+    worth: NDArray[np.float64],
+    best: int,
+    weights: NDArray[np.float64] | None,
+    rules: Rules,
+    draw: Callable[[], float],
 ) -> Pick:
-    best = int(worth.argmax())
     if weights is None:
         return Pick(best, 1.0, is_explored=False)
     chances = draw_chances(worth, weights, best=best, rules=rules)

@@ -38,6 +38,9 @@ HISTORY_LIMIT = 200
 HISTORY_SHARE = 0.5
 """Part of the rest of the budget that reading the history may take: a fallback's model needs the other."""
 
+CALLS_SHARE = 0.9
+"""Part of the budget in which all calls must have answered: the rest puts the slate together."""
+
 LEAST_SECONDS = 0.005
 """What a refresh of plan and catalogue may take even without a budget."""
 
@@ -245,7 +248,7 @@ def _answer(
         catalogue=catalogue,
         applied=applied,
         allowed=catalogue.allowed(at=at, applied=applied, age=request.age),
-        deadline=started + request.seconds,
+        deadline=started + CALLS_SHARE * request.seconds,
         draw=Random(recommendation_id.int).random,  # noqa: S311 a draw that can be repeated from the logged id
     )
     if history is None:

@@ -165,14 +165,21 @@ def current_catalogue(*, seconds: float = UNHURRIED) -> Catalogue:
     return _current("catalogue", entry, lambda: _read_catalogue(entry), keep, seconds)
 
 
-def loaded_model(served: ServedModel) -> LoadedModel:
-    """The model, read from disk at most once per process; raises `UnreadableModel`, `UnknownAlgorithm`."""
+def remembered_model(served: ServedModel) -> LoadedModel | None:
+    """The model if this process has read it; raises why it could not be read a moment ago."""
     key = (served.model_id, served.sha256)
     model = _models.get(key)
+    if model is None and key in _broken and time.monotonic() - _broken[key][0] < RETRY_BROKEN:
+        raise _broken[key][1]
+    return model
+
+
+def loaded_model(served: ServedModel) -> LoadedModel:
+    """The model, read from disk at most once per process; raises `UnreadableModel`, `UnknownAlgorithm`."""
+    model = remembered_model(served)
     if model is not None:
         return model
-    if key in _broken and time.monotonic() - _broken[key][0] < RETRY_BROKEN:
-        raise _broken[key][1]
+    key = (served.model_id, served.sha256)
     try:
         model = _load(served)
     except RecommenderError as error:

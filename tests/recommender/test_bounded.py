@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from recommender.services import bounded
-from recommender.services.bounded import TookTooLong, call_bounded, call_later
+from recommender.services.bounded import COMPUTING, Threads, TookTooLong, call_bounded, call_later
 from tests.endtoend.stack import until
 
 
@@ -22,7 +22,9 @@ def test_call__outside__another_thread_its_result_and_its_error(caplog: pytest.L
 
     with pytest.raises(ZeroDivisionError):
         call_bounded(fail, seconds=5)
-    until(lambda: "bounded call failed" in caplog.text, what="line in the log", patience=5)  # written by the thread
+    until(
+        lambda: "a call in a thread failed" in caplog.text, what="line in the log", patience=5
+    )  # written by the thread
 
 
 @pytest.mark.django_db(transaction=True)
@@ -50,10 +52,25 @@ def test_call__late__caller_goes_on_and_the_call_ends_anyway() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_call__too_many_waiting__refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded, "_slots", threading.BoundedSemaphore(1))
-    bounded._slots.acquire()
+    monkeypatch.setattr(bounded, "MAX_WAITING", 1)
+    release, few = threading.Event(), Threads(1)
+    with pytest.raises(TookTooLong, match="no answer"):
+        call_bounded(lambda: release.wait(5), seconds=0.01, threads=few)
     with pytest.raises(TookTooLong, match="too many"):
-        call_bounded(threading.get_ident, seconds=5)
+        call_bounded(threading.get_ident, seconds=5, threads=few)
+    release.set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_call__all_readers_wait_for_the_database__computing_goes_on() -> None:
+    release = threading.Event()
+    for _ in range(bounded.READING_THREADS):
+        with pytest.raises(TookTooLong):
+            call_bounded(lambda: release.wait(5), seconds=0.01)
+    with pytest.raises(TookTooLong):
+        call_bounded(threading.get_ident, seconds=0.05)
+    assert call_bounded(threading.get_ident, seconds=5, threads=COMPUTING) != threading.get_ident()
+    release.set()
 
 
 def test_later__inside_a_transaction__runs_here_and_raises(db: None) -> None:
@@ -79,13 +96,13 @@ def test_later__outside__nobody_waits_one_after_another_and_failures_are_logged(
     call_later(lambda: 1 / 0)
     assert order == []
     release.set()
-    until(lambda: "a write behind the request failed" in caplog.text, what="line in the log", patience=5)
+    until(lambda: "a call in a thread failed" in caplog.text, what="line in the log", patience=5)
     assert order == ["slow", "quick"]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_later__too_many_waiting__refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded, "_write_slots", threading.BoundedSemaphore(1))
-    bounded._write_slots.acquire()
-    with pytest.raises(TookTooLong, match="too many writes"):
+    monkeypatch.setattr(bounded, "MAX_WAITING", 0)
+    monkeypatch.setattr(bounded, "_WRITING", Threads(1))
+    with pytest.raises(TookTooLong, match="too many"):
         call_later(threading.get_ident)
