@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
 from marketing.models import DeadLetter, Source, SpoolOffset
+from marketing.services.bulk import uncollected
 from marketing.services.ingestion import ingest
 from marketing.spooling import reader
 
@@ -83,6 +84,7 @@ def _drain_segment(segment: Path, *, at: datetime, result: DrainResult) -> None:
         result.segments_removed += 1
 
 
+@uncollected()
 def _drain_chunk(segment: Path, *, at: datetime, result: DrainResult) -> bool:
     """Store the next lines; return whether there were any."""
     with transaction.atomic():

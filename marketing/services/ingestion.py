@@ -16,7 +16,7 @@ from experiments.services.exposure import record_many
 from marketing.models import DeadLetter, Event, EventType, Source
 from marketing.services import traits
 from marketing.services.archive import archived_messages
-from marketing.services.bulk import insert_new
+from marketing.services.bulk import insert_new, uncollected
 from marketing.services.changes import mark_changed
 from marketing.services.messages import (
     EXPOSURE_EVENT,
@@ -69,6 +69,7 @@ class IngestResult:
     traits_ignored: Counter[str] = field(default_factory=Counter)
 
 
+@uncollected()
 def ingest(
     *, messages: Sequence[Any], received_at: datetime | Sequence[datetime], source: Source, keep_rejected: bool = True
 ) -> IngestResult:
@@ -200,9 +201,10 @@ def _store_events(good: Sequence[tuple[int, Message]], batch: _Batch) -> None:
     result.duplicates += len(rows) - len(new)
     result.accepted += len(new)
     # Columns 3, 4, 5 and 7 of a row are profile, type, moment and value.
-    mark_dirty(units={str(row[3]) for key, row in rows.items() if key in new})
-    mark_changed(profile_ids={row[3] for key, row in rows.items() if key in new})
     facts: list[Fact] = [(row[3], row[4], row[5], row[7]) for key, row in rows.items() if key in new]
+    profiles = {fact[0] for fact in facts}
+    mark_dirty(units=map(str, profiles))
+    mark_changed(profile_ids=profiles)
     if facts:
         add_facts(facts=facts, order_type=batch.types.get(ORDER_EVENT), refund_type=batch.types.get(REFUND_EVENT))
     exposed = [message for _, message in good if message.event == EXPOSURE_EVENT and message.message_id in new]

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+import orjson
+
 from marketing.choices import IdentityKind, SourceKind
 from marketing.segmentation.clock import EPOCH, MICROSECOND
 
@@ -29,12 +31,16 @@ ORDER_EVENT: Final = "Order Completed"
 _NAMED: Final = {"page": "Page Viewed", "screen": "Screen Viewed", "group": "Group Joined"}
 _VALUE_KEYS: Final = ("revenue", "total", "value")
 _COLUMN_KEYS: Final = frozenset(("product_id", "sku", "order_id", "recommendation_id", "currency"))
+_PEELED: Final = _COLUMN_KEYS.union(_VALUE_KEYS, ("products",))
+"""Properties that may be more than a property."""
 # A frozenset: `.values` builds a list at each look, for each of millions of messages.
 _IDENTITY_KINDS: Final = frozenset(IdentityKind.values)
 _INSIDE: Final = (SourceKind.INTERNAL, SourceKind.DEMO)
 
 IdentityKey = tuple[str, str]
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+# Only what JSON itself knows: what it would make of anything else is not what was sent.
+_PLAIN: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 class BadMessage(ValueError):
@@ -69,7 +75,7 @@ class Message:
 
 def parse(message: Any, *, received_at: datetime, kind: str) -> Message:
     """Return the message taken apart; `BadMessage` says what is wrong with it."""
-    if not isinstance(message, Mapping):
+    if type(message) is not dict and not isinstance(message, Mapping):
         raise BadMessage("a message must be an object")
     type_ = message.get("type")
     message_id = _text(message.get("messageId"), name="messageId", longest=MAX_ID)
@@ -199,20 +205,35 @@ def _surroundings(parsed: Message, message: Mapping[str, Any]) -> None:
 
 
 def _properties(parsed: Message, given: Mapping[str, Any]) -> None:
-    products = given.get("products")
-    only = products[0] if isinstance(products, list) and len(products) == 1 else None
-    item = given.get("product_id") or given.get("sku")
-    if not item and isinstance(only, Mapping):
-        item = only.get("product_id") or only.get("sku")
-    parsed.item = _text(item, name="product_id", longest=MAX_IDENTITY) or None
-    parsed.order_id = _text(given.get("order_id"), name="order_id", longest=MAX_NAME)
-    parsed.recommendation_id = _text(given.get("recommendation_id"), name="recommendation_id", longest=36)
-    parsed.currency = _text(given.get("currency"), name="currency", longest=3).upper()
-    used = next((key for key in _VALUE_KEYS if given.get(key) not in (None, "")), None)
-    if used is not None:
-        parsed.amount = amount(given[used])
+    if _PEELED.isdisjoint(given):
+        parsed.props = dict(given)
+        parsed.props_json = storable_json(parsed.props)
+        return
+    parsed.item = _text(_item(given), name="product_id", longest=MAX_IDENTITY) or None
+    if "order_id" in given:
+        parsed.order_id = _text(given["order_id"], name="order_id", longest=MAX_NAME)
+    if "recommendation_id" in given:
+        parsed.recommendation_id = _text(given["recommendation_id"], name="recommendation_id", longest=36)
+    if "currency" in given:
+        parsed.currency = _text(given["currency"], name="currency", longest=3).upper()
+    used = None
+    for key in _VALUE_KEYS:
+        if given.get(key) not in (None, ""):
+            used = key
+            parsed.amount = amount(given[key])
+            break
     parsed.props = {key: value for key, value in given.items() if key not in _COLUMN_KEYS and key != used}
     parsed.props_json = storable_json(parsed.props)
+
+
+def _item(given: Mapping[str, Any]) -> Any:
+    """The product that an event is about; of an order with one product, that one."""
+    item = given.get("product_id") or given.get("sku")
+    if item or "products" not in given:
+        return item
+    products = given["products"]
+    only = products[0] if isinstance(products, list) and len(products) == 1 else None
+    return only.get("product_id") or only.get("sku") if isinstance(only, Mapping) else None
 
 
 def amount(given: Any) -> Decimal | float:
@@ -243,6 +264,20 @@ def to_micro(number: Decimal | float, *, rate: Decimal | None = None) -> int:
 
 def storable_json(value: Any) -> str:
     """Return the value as JSON that every supported database can keep."""
+    if not value:
+        return "{}"
+    try:
+        raw = orjson.dumps(value, option=_PLAIN)
+    except TypeError:
+        return _strictly_encoded(value)
+    # It writes NaN as null, so that a null is looked at again.
+    if b"null" in raw or b"\\u0000" in raw or len(raw) > MAX_MESSAGE_BYTES:
+        return _strictly_encoded(value)
+    return raw.decode()
+
+
+def _strictly_encoded(value: Any) -> str:
+    """The slow way, which says what is wrong."""
     try:
         text = _encode(value)
     except (ValueError, TypeError) as error:
@@ -285,7 +320,7 @@ def _mapping(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = message.get(name)
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise BadMessage(f"{name} must be an object")
     return value
 

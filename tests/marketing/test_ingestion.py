@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 
 from marketing.choices import IdentityKind, SourceKind, TraitType
 from marketing.models import (
@@ -21,6 +23,8 @@ from marketing.models import (
 )
 from marketing.segmentation.clock import to_micros
 from marketing.services import ingestion
+from marketing.services.bulk import uncollected
+from marketing.services.messages import BadMessage, storable_json
 from marketing.services.profiles import declare_trait
 from tests.factories.marketing import NOW, make_profile, make_source, send, track
 
@@ -393,3 +397,39 @@ def test_ingest__anonymous_messages__share_a_profile() -> None:
 
     assert Profile.objects.count() == 2
     assert set(Identity.objects.values_list("kind", flat=True)) == {IdentityKind.ANONYMOUS}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": 1, "b": [1.5, True, None, "é😀"], "c": {"d": "\x7f\n"}},
+        {"big": 2**70, "float": 1e300, "text": "null"},
+        {"escaped": "\\u0000"},
+    ],
+)
+def test_storable_json__whatever_json_is__comes_back_the_same(value: dict[str, object]) -> None:
+    assert json.loads(storable_json(value)) == value
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), NOW, {1, 2}])
+def test_storable_json__no_json__is_refused_wherever_it_stands(value: object) -> None:
+    with pytest.raises(BadMessage, match="not JSON"):
+        storable_json({"a": [None, {"b": value}]})
+
+
+def test_uncollected__nested__the_collector_is_as_before() -> None:
+    with uncollected():
+        with uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+if connection.vendor == "postgresql":
+
+    def test_migrations__tables_that_each_event_changes__have_room_in_their_pages() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT relname FROM pg_class WHERE 'fillfactor=70' = ANY (reloptions) ORDER BY relname")
+            found = [name for (name,) in cursor.fetchall()]
+        assert found == ["marketing_activity", "marketing_profile", "marketing_profilenews"]
