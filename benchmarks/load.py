@@ -29,6 +29,18 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
     return [b"hello"]
 """
+# The same for a POST: the body is read, the answer is as long as a decision's, with as many headers.
+HELLO_POST = """
+BODY = b"x" * 160
+HEADERS = [("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "etag, retry-after"),
+           ("Content-Type", "application/json"), ("Content-Length", "160")]
+
+def application(environ, start_response):
+    if environ["REQUEST_METHOD"] == "POST":
+        environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    start_response("200 OK", HEADERS)
+    return [BODY]
+"""
 
 
 @dataclass(frozen=True)

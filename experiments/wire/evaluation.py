@@ -28,6 +28,7 @@ NO_CONSENT: Final = "no_consent"
 """The reason of a unit that is not randomized for want of consent."""
 USER_AGENT: Final = "userAgent"
 """The attribute with which a server says what its visitor's browser calls itself."""
+LONGEST_AGENT: Final = 500
 UNAVAILABLE: Final = "unavailable"
 """The reason of a unit whose earlier arm cannot be looked up while the database is down."""
 log = logging.getLogger(__name__)
@@ -63,11 +64,13 @@ ANYBODY: Final = Asker()
 
 def asker_of(environ: Environ, attributes: Mapping[str, Any], *, at: datetime) -> Asker:
     """Read the asker from the headers and the attributes. A server asks for its visitors by a library: no bot."""
-    given = attributes.get(USER_AGENT)
-    agents = (environ.get("HTTP_USER_AGENT", ""), given if isinstance(given, str) else "")
+    # Cut: what is asked about is remembered, and a client may send anything.
+    is_bot = is_crawler(environ.get("HTTP_USER_AGENT", "")[:LONGEST_AGENT])
+    if USER_AGENT in attributes and not is_bot:
+        given = attributes[USER_AGENT]
+        is_bot = isinstance(given, str) and is_crawler(given[:LONGEST_AGENT])
     tokens = environ.get("HTTP_X_HOLDOUT_FORCE", "")
-    is_bot = any(is_crawler(agent) for agent in agents)
-    is_private = opts_out(
+    is_private = ("HTTP_SEC_GPC" in environ or "HTTP_DNT" in environ) and opts_out(
         gpc=environ.get("HTTP_SEC_GPC", ""), dnt=environ.get("HTTP_DNT", ""), honors_dnt=settings.HONOR_DO_NOT_TRACK
     )
     if not is_bot and not tokens and not is_private:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import orjson
 
+from config.webapi.packed import NotPacked, is_packed, unpacked
+
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 Environ = dict[str, Any]
 
@@ -22,7 +24,10 @@ CORS: Final = (
 )
 PREFLIGHT: Final = (
     ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
-    ("Access-Control-Allow-Headers", "authorization, content-type, if-none-match, x-api-key, x-holdout-force"),
+    (
+        "Access-Control-Allow-Headers",
+        "authorization, content-encoding, content-type, if-none-match, x-api-key, x-holdout-force",
+    ),
     ("Access-Control-Max-Age", "86400"),
 )
 
@@ -63,7 +68,10 @@ def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
 
 
 def json_body(environ: Environ, *, most_bytes: int = MOST_BYTES) -> Any:
-    """Return the decoded body; the Content-Type is not looked at, browsers send text/plain to avoid a preflight."""
+    """Return the decoded body, unpacked where it is gzip; `most_bytes` bounds both forms.
+
+    The Content-Type is not looked at, browsers send text/plain to avoid a preflight.
+    """
     try:
         length = int(environ.get("CONTENT_LENGTH") or 0)
     except ValueError:
@@ -71,6 +79,11 @@ def json_body(environ: Environ, *, most_bytes: int = MOST_BYTES) -> Any:
     if length > most_bytes:
         raise Refused("413 Content Too Large", "GENERAL", f"a body may have {most_bytes} bytes")
     raw: bytes = environ["wsgi.input"].read(length if length > 0 else most_bytes + 1)
+    if "HTTP_CONTENT_ENCODING" in environ and is_packed(environ["HTTP_CONTENT_ENCODING"]):
+        try:
+            raw = unpacked(raw, most_bytes=most_bytes)
+        except NotPacked as error:
+            raise Refused("400 Bad Request", "PARSE_ERROR", str(error)) from None
     if len(raw) > most_bytes:
         raise Refused("413 Content Too Large", "GENERAL", f"a body may have {most_bytes} bytes")
     try:

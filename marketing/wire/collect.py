@@ -8,7 +8,6 @@ import codecs
 import functools
 import json
 import time
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import orjson
 import uuid_utils
 from django.conf import settings
 
+from config.webapi.packed import NotPacked, is_packed, unpacked
 from experiments.ports import opts_out
 from marketing.choices import KeyScope
 from marketing.errors import KeysUnknown
@@ -50,7 +50,6 @@ BACKLOG_CHECK: Final = 1.0  # seconds between looks at the spool's size
 RETRY_AFTER: Final = "30"
 KEYS_FILE: Final = "keys.json"
 ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
-GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 CORS: Final = [
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Allow-Methods", "POST, OPTIONS"),
@@ -151,22 +150,14 @@ def _body(environ: Environ) -> bytes:
     if length > MOST_BYTES:
         raise Refused("413 Content Too Large", f"a body may have {MOST_BYTES} bytes")
     raw: bytes = environ["wsgi.input"].read(length if length > 0 else MOST_BYTES + 1)
-    if environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() in ("gzip", "deflate"):
-        raw = _inflated(raw)
+    if is_packed(environ.get("HTTP_CONTENT_ENCODING", "")):
+        try:
+            raw = unpacked(raw, most_bytes=MOST_BYTES)
+        except NotPacked as error:
+            raise Refused("400 Bad Request", str(error)) from None
     if len(raw) > MOST_BYTES:
         raise Refused("413 Content Too Large", f"a body may have {MOST_BYTES} bytes")
     return raw.removeprefix(codecs.BOM_UTF8)
-
-
-def _inflated(raw: bytes) -> bytes:
-    inflater = zlib.decompressobj(GZIP_OR_ZLIB)
-    try:
-        text = inflater.decompress(raw, MOST_BYTES + 1)
-    except zlib.error:
-        raise Refused("400 Bad Request", "the body is not gzip") from None
-    if len(text) <= MOST_BYTES and not inflater.eof:
-        raise Refused("400 Bad Request", "the gzip body is cut short")
-    return text
 
 
 def _parsed(raw: bytes) -> Any:

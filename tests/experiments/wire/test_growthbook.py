@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -309,6 +310,12 @@ def test_track__exposure__becomes_a_message_of_the_hashed_unit(decide: Decide, g
 def test_track__nonsense__is_refused(decide: Decide, gate: OpenGate, path: str, body: Any, status: int) -> None:
     assert ask(decide, path, body).status == status
     assert gate.reported == []
+
+
+def test_track__gzip__is_read(decide: Decide, gate: OpenGate) -> None:
+    packed = gzip.compress(b'[{"event_name": "Bare", "user_id": "u"}]')
+    assert ask(decide, f"/track?client_key={KEY}", packed, HTTP_CONTENT_ENCODING="gzip").status == 200
+    assert [one["event"] for one in gate.reported] == ["Bare"]
 
 
 def test_track__disk_full__is_503(decide: Decide, gate: OpenGate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +16,7 @@ from experiments.services.assignment import assign
 from experiments.services.design import ArmSpec, create_layer
 from experiments.services.holdout import set_holdout
 from experiments.wire.decide import Decide
-from tests.experiments.wire.client import OpenGate, ask, ask_flag
+from tests.experiments.wire.client import KEY, OpenGate, ask, ask_flag
 from tests.factories.experiments import STARTED, expose, make_experiment
 
 pytestmark = pytest.mark.django_db
@@ -167,6 +169,27 @@ def test_request__too_large__is_413(decide: Decide, length: str) -> None:
     assert ask(decide, BULK, b" " * 65_537, CONTENT_LENGTH=length).status == 413
 
 
+def test_request__gzip__is_read(decide: Decide) -> None:
+    experiment = make_experiment(status="running", unit_type="user_id")
+    packed = gzip.compress(json.dumps({"context": {"targetingKey": "u1", "consent": True}}).encode())
+    plain = ask_flag(decide, experiment.key, targetingKey="u1")
+    seen = ask(decide, f"{BULK}/{experiment.key}", packed, HTTP_CONTENT_ENCODING="gzip")
+    assert (seen.status, seen.body) == (200, plain.body)
+
+
+@pytest.mark.parametrize(
+    ("packed", "status"),
+    [
+        (gzip.compress(b" " * 50_000_000, mtime=0), 413),
+        (gzip.compress(b" " * 60_000, mtime=0)[:-9], 400),
+        (b"not gzip", 400),
+    ],
+)
+@pytest.mark.parametrize("path", [BULK, f"{BULK}/flag", f"/api/eval/{KEY}", f"/track?client_key={KEY}"])
+def test_gzip__bomb_or_garbage__is_refused(decide: Decide, path: str, packed: bytes, status: int) -> None:
+    assert ask(decide, path, packed, HTTP_CONTENT_ENCODING="gzip").status == status
+
+
 def test_request__length_is_nonsense__is_400(decide: Decide) -> None:
     assert ask(decide, BULK, b"{}", CONTENT_LENGTH="many").status == 400
 
@@ -188,7 +211,7 @@ def test_request__get__is_405(decide: Decide) -> None:
 def test_preflight__browser__may_send_its_headers(decide: Decide) -> None:
     seen = ask(decide, BULK, method="OPTIONS", key="")
     assert seen.status == 204
-    assert "x-api-key" in seen.headers["Access-Control-Allow-Headers"]
+    assert {"x-api-key", "content-encoding"} <= set(seen.headers["Access-Control-Allow-Headers"].split(", "))
     assert "Content-Length" not in seen.headers
 
 
