@@ -134,6 +134,14 @@ def read_bounces() -> None:
 
 
 @shared_task
+def check_senders() -> None:
+    """Ask the DNS about the senders' domains; the command is `check_senders`."""
+    from marketing.services.sending import domains
+
+    domains.check_senders(at=timezone.now())
+
+
+@shared_task
 def send_erasure_notices() -> None:
     """Tell the recipients of data whom we have erased; the command is `send_erasure_notices`."""
     notices.send_due(at=timezone.now())

@@ -62,6 +62,7 @@ CAMPAIGNS = [
     path("senders/", senders.sender_list, name="sender-list"),
     path("senders/new/", senders.sender_edit, name="sender-add"),
     path("senders/<int:sender_id>/", senders.sender_edit, name="sender-edit"),
+    path("senders/<int:sender_id>/check/", senders.sender_check, name="sender-check"),
     path("campaigns/<slug:slug>/", campaigns.campaign_detail, name="campaign-detail"),
     path("campaigns/<slug:slug>/edit/", campaigns.campaign_edit, name="campaign-edit"),
     path("campaigns/<slug:slug>/result/", campaigns.campaign_result, name="campaign-result"),

@@ -22,6 +22,17 @@ class Sender(models.Model):
     postal_address = models.TextField(
         _("postal address"), max_length=300, help_text=_("The law asks for it in every message.")
     )
+    dkim_selector = models.CharField(
+        _("DKIM selector"),
+        max_length=63,
+        blank=True,
+        help_text=_(
+            "The name of the key that your mail server or provider signs with; it stands before “._domainkey”."
+        ),
+    )
+    # What the DNS said of the domain: codes and names, null before it was asked.
+    domain_findings = models.JSONField(null=True, blank=True, editable=False)
+    domain_checked_at = models.DateTimeField(_("domain checked at"), null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("sender")

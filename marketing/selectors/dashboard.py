@@ -8,14 +8,15 @@ from typing import Final
 
 from django.db.models import Count
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from experiments.reports import ComparisonReport, ExperimentReport, MetricReport
 from experiments.selectors import exposed_counts, get_reports, list_configs
 from experiments.selectors.config import ExperimentConfig
-from marketing.choices import CampaignStatus
+from marketing.choices import CampaignKind, CampaignStatus
 from marketing.models import Campaign
-from marketing.selectors.sending import Sending
+from marketing.selectors.sending import Sending, complaints_of
 
 CARDS: Final = 12
 DECIDABLE: Final = ("ship", "stop")
@@ -116,6 +117,7 @@ def status_counts() -> dict[str, int]:
 def attention(cards: list[CampaignCard]) -> list[Attention]:
     """Return what waits for somebody, the worst first."""
     found: list[Attention] = []
+    complaints = complaints_of(campaign_ids=[card.campaign.pk for card in cards if _is_sent(card)])
     for card in cards:
         name = card.campaign.name
         experiment = reverse("experiments:experiment-detail", args=[card.campaign.experiment_key])
@@ -125,6 +127,13 @@ def attention(cards: list[CampaignCard]) -> list[Attention]:
         elif _is_decidable(card):
             text = _("“%(name)s” can be decided.") % {"name": name}
             found.append(Attention(text, experiment, "good"))
+        if (spam := complaints.get(card.campaign.pk)) is not None and spam.level:
+            text = _("%(n)s recipients of “%(name)s” called it spam, %(rate)s %% of the messages.") % {
+                "n": spam.people,
+                "name": name,
+                "rate": number_format(100 * (spam.rate or 0.0), decimal_pos=2),
+            }
+            found.insert(0, Attention(text, card.campaign.get_absolute_url(), spam.level))
         if card.is_halted:
             text = _("“%(name)s” runs, but its experiment does not: people see the default.") % {"name": name}
             found.append(Attention(text, experiment, "warning"))
@@ -132,6 +141,10 @@ def attention(cards: list[CampaignCard]) -> list[Attention]:
             text = _("“%(name)s” is paused: nobody new enters.") % {"name": name}
             found.append(Attention(text, card.campaign.get_absolute_url(), "warning"))
     return found
+
+
+def _is_sent(card: CampaignCard) -> bool:
+    return card.campaign.kind == CampaignKind.EMAIL
 
 
 def _is_decidable(card: CampaignCard) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -9,10 +10,37 @@ from typing import Final
 from django.db.models import Count
 
 from marketing.choices import DeliveryStatus, FeedbackKind, SkipReason
-from marketing.models import Campaign, ChannelState, Delivery
+from marketing.models import Campaign, ChannelState, Delivery, MailFeedback
 
 MOST_LISTED: Final = 100
 CAME_BACK: Final = (FeedbackKind.HARD, FeedbackKind.SOFT, FeedbackKind.BLOCKED)
+
+
+COMPLAINTS_WARN: Final = 0.001
+COMPLAINTS_ALARM: Final = 0.003
+"""Gmail and Yahoo ask senders to stay below the first, and never to reach the second."""
+FEW: Final = 2
+"""One complaint is nobody's pattern, whatever share of a small sending it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaints:
+    """How many of the people who got a message called it spam."""
+
+    people: int
+    sent: int
+
+    @property
+    def rate(self) -> float | None:
+        """None while nothing was sent."""
+        return self.people / self.sent if self.sent else None
+
+    @property
+    def level(self) -> str:
+        """`bad` and `warning` at what mailbox providers mind, empty below."""
+        if self.rate is None or self.people < FEW or self.rate < COMPLAINTS_WARN:
+            return ""
+        return "bad" if self.rate >= COMPLAINTS_ALARM else "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +77,18 @@ class Sending:
     """The first hundred."""
     channel_error: str
     resumes_at: datetime | None
+    complaints: Complaints
+    """Of the whole campaign."""
 
 
 def sending_of(*, campaign: Campaign) -> Sending:
-    """Return how far a campaign's messages came; five queries."""
+    """Return how far a campaign's messages came; six queries."""
     rows = campaign.deliveries.values_list("arm_key", "status").annotate(n=Count("pk")).order_by("arm_key")
     counts: dict[str, dict[str, int]] = {}
     for arm_key, status, n in rows:
         counts.setdefault(arm_key, {})[status] = n
     bounced = _bounced(campaign)
+    sent = sum(by_status.get(DeliveryStatus.SENT, 0) for by_status in counts.values())
     channel = ChannelState.objects.filter(channel="email", open_until__isnull=False).first()
     return Sending(
         is_frozen=campaign.audience_n is not None,
@@ -70,7 +101,23 @@ def sending_of(*, campaign: Campaign) -> Sending:
         ),
         channel_error=channel.last_error if channel is not None else "",
         resumes_at=channel.open_until if channel is not None else None,
+        complaints=Complaints(_complaints([campaign.pk]).get(campaign.pk, 0), sent),
     )
+
+
+def complaints_of(*, campaign_ids: Collection[int]) -> dict[int, Complaints]:
+    """Return the complaints about campaigns that have any; two queries."""
+    people = _complaints(campaign_ids)
+    if not people:
+        return {}
+    rows = Delivery.objects.filter(campaign_id__in=people, status=DeliveryStatus.SENT).values_list("campaign_id")
+    sent = dict(rows.annotate(n=Count("pk")).order_by())
+    return {campaign_id: Complaints(n, sent.get(campaign_id, 0)) for campaign_id, n in people.items()}
+
+
+def _complaints(campaign_ids: Collection[int]) -> dict[int, int]:
+    rows = MailFeedback.objects.filter(campaign_id__in=campaign_ids, kind=FeedbackKind.COMPLAINT)
+    return dict(rows.values_list("campaign_id").annotate(n=Count("address_hash", distinct=True)).order_by())
 
 
 def _arm(key: str, counts: dict[str, int], bounced: int) -> ArmSending:

@@ -11,7 +11,9 @@ from django.utils.translation import gettext_lazy
 
 from marketing.choices import CampaignKind
 from marketing.creatives.lint import MOST_BYTES, lint
+from marketing.models import Sender
 from marketing.services.campaigns import CampaignDraft
+from marketing.services.domain_words import say_findings
 
 SAID: Final[dict[str, str | Promise]] = {
     "shouting": gettext_lazy("The subject is all capitals: filters take that for spam."),
@@ -26,7 +28,7 @@ SAID: Final[dict[str, str | Promise]] = {
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One sentence about one arm."""
+    """One sentence about one arm, or about the sender of all."""
 
     arm: str
     text: str
@@ -45,7 +47,16 @@ def advise(*, draft: CampaignDraft) -> list[Advice]:
         )
         for finding in lint(subject=subject, headline=headline, body=body)
     ]
-    return [Advice(arm=arm, text=str(SAID[finding.code]) % {"detail": finding.detail}) for arm, finding in found]
+    words = [Advice(arm=arm, text=str(SAID[finding.code]) % {"detail": finding.detail}) for arm, finding in found]
+    return words + _about_sender(draft.sender_id)
+
+
+def _about_sender(sender_id: int | None) -> list[Advice]:
+    """Say what the DNS last told about the sender's domain."""
+    sender = None if sender_id is None else Sender.objects.filter(pk=sender_id).first()
+    if sender is None:
+        return []
+    return [Advice(arm=sender.name, text=text) for text in say_findings(findings=sender.domain_findings)]
 
 
 def advise_on_size(*, arm: str, html: str) -> list[Advice]:

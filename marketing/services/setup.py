@@ -29,6 +29,7 @@ SCHEDULE: Final = (
     ("Update the holdout ledger", "experiments.tasks.update_ledger", 86_400),
     ("Send messages that are due", "marketing.tasks.send_messages", 2),
     ("Read bounces and complaints", "marketing.tasks.read_bounces", 60),
+    ("Look up the senders' domains", "marketing.tasks.check_senders", 86_400),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),
     ("Compute traits", "marketing.tasks.compute_traits", 3_600),
     ("Refresh segments", "marketing.tasks.refresh_segments", 60),

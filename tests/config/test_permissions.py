@@ -100,6 +100,7 @@ MATRIX: dict[str, Row] = {
     "marketing:campaign-test-send": Row("marketing.change_campaign", "post", CAMPAIGN | {"arm_key": "personal"}),
     "marketing:sender-list": Row("marketing.view_campaign"),
     "marketing:sender-add": Row("marketing.change_sender"),
+    "marketing:sender-check": Row("marketing.change_sender", arguments={"sender_id": "1"}, method="post"),
     "marketing:sender-edit": Row("marketing.change_sender", arguments={"sender_id": "1"}),
     "marketing:campaign-resolve": Row("marketing.launch_campaign", "post", CAMPAIGN),
     "marketing:campaign-transition": Row("marketing.launch_campaign", arguments=CAMPAIGN | {"name": "pause"}),
