@@ -14,10 +14,14 @@ class Delivery(models.Model):
     withheld at the same point. The commit of claimed → sending fences the only step that cannot be taken back.
     """
 
-    campaign = models.ForeignKey("marketing.Campaign", on_delete=models.CASCADE, related_name="deliveries")
+    campaign = models.ForeignKey(
+        "marketing.Campaign", on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
     step = models.PositiveSmallIntegerField(default=0)
     occurrence = models.CharField(max_length=64, blank=True)
-    profile = models.ForeignKey("marketing.Profile", on_delete=models.CASCADE, related_name="deliveries")
+    profile = models.ForeignKey(
+        "marketing.Profile", on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
     arm_key = models.SlugField(max_length=64)
     status = models.CharField(max_length=10, choices=DeliveryStatus.choices, default=DeliveryStatus.PENDING)
     status_at = models.DateTimeField()
@@ -39,8 +43,12 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["status", "send_at"], name="marketing_delivery_due"),
-            models.Index(fields=["campaign", "status"], name="marketing_delivery_campaign"),
+            # The queue of one campaign, in the order in which it is taken: a million messages are due at one moment.
+            models.Index(fields=["campaign", "status", "send_at", "id"], name="marketing_delivery_queue"),
+            # What workers hold now: a few hundred of millions.
+            models.Index(
+                fields=["lease_until"], condition=Q(lease_until__isnull=False), name="marketing_delivery_lease"
+            ),
             # Frequency caps ask what one person got lately.
             models.Index(fields=["profile", "status_at"], name="marketing_delivery_profile"),
         ]

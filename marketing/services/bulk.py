@@ -41,6 +41,17 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+def compile_nothing() -> None:
+    """Switch PostgreSQL's compiler off for this transaction: of one look at 10,000 people it was 0.9 of 1.1 seconds.
+
+    The planner takes a question about a few thousand rows of a million for one about all, compiles it, and does so
+    again for each piece.
+    """
+    if is_postgres():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL jit = off")
+
+
 def insert_new(*, model: type[models.Model], columns: Sequence[str], rows: Sequence[Row], key: str) -> dict[Any, int]:
     """Insert the rows that break no unique constraint; return `key` column → id of those that went in.
 

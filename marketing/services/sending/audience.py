@@ -15,7 +15,7 @@ from marketing.choices import CampaignKind, CampaignStatus, DeliveryStatus, Purp
 from marketing.models import Campaign, Delivery, Membership, Profile
 from marketing.selectors.people import read_columns
 from marketing.services.audience import agreed
-from marketing.services.bulk import insert_new
+from marketing.services.bulk import compile_nothing, insert_new
 from marketing.services.experience import UNIT_TYPE
 from marketing.services.sending.suppression import suppressed
 from marketing.services.sending.timing import Window, spread
@@ -50,6 +50,7 @@ def freeze(*, campaign_id: int, at: datetime) -> int | None:
     Segment ∩ consent − suppression − holdouts, then the arms: whoever is left out here is in no arm. One transaction:
     a worker that dies in the middle leaves nothing, and the next one starts again.
     """
+    compile_nothing()
     # The first statement is a write: on PostgreSQL the row is locked, on SQLite the whole database.
     if not Campaign.objects.filter(pk=campaign_id, audience_n__isnull=True).update(audience_n=0):
         return None

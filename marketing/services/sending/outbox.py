@@ -13,10 +13,10 @@ from typing import Final
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from marketing.choices import CampaignKind, CampaignStatus, CrashPolicy, DeliveryStatus, SkipReason
-from marketing.models import Delivery
+from marketing.models import Campaign, Delivery
 from marketing.services.changes import mark_changed
 
 LEASE: Final = timedelta(seconds=settings.SENDING_LEASE_SECONDS)
@@ -30,16 +30,12 @@ def claim(*, limit: int, at: datetime) -> tuple[str, list[Delivery]]:
     """Take due messages of one running campaign; return the claim and the rows, oldest first."""
     token = secrets.token_hex(16)
     with transaction.atomic():
-        due = Delivery.objects.filter(
-            status=DeliveryStatus.PENDING,
-            send_at__lte=at,
-            campaign__status=CampaignStatus.RUNNING,
-            campaign__kind=CampaignKind.EMAIL,
-        ).order_by("send_at", "pk")
-        first = due.values_list("campaign_id", flat=True).first()
+        due = Delivery.objects.filter(status=DeliveryStatus.PENDING, send_at__lte=at).order_by("send_at", "pk")
+        first = _first_in_queue(due)
         if first is None:
             return token, []
-        rows = due.filter(campaign_id=first)
+        # The campaign may have been paused since.
+        rows = due.filter(campaign_id=first, campaign__status=CampaignStatus.RUNNING)
         if connection.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=True, of=("self",))
         ids = list(rows.values_list("pk", flat=True)[:limit])
@@ -47,8 +43,16 @@ def claim(*, limit: int, at: datetime) -> tuple[str, list[Delivery]]:
         Delivery.objects.filter(pk__in=ids, status=DeliveryStatus.PENDING).update(
             status=DeliveryStatus.CLAIMED, status_at=at, claim=token, lease_until=at + LEASE
         )
-    claimed = Delivery.objects.filter(claim=token, status=DeliveryStatus.CLAIMED).select_related("profile")
-    return token, list(claimed.order_by("send_at", "pk"))
+    claimed = Delivery.objects.filter(pk__in=ids, claim=token, status=DeliveryStatus.CLAIMED)
+    return token, list(claimed.select_related("profile").order_by("send_at", "pk"))
+
+
+def _first_in_queue(due: QuerySet[Delivery]) -> int | None:
+    """Return the running campaign whose first due message waits longest: one look into the index for each campaign."""
+    first = Subquery(due.filter(campaign_id=OuterRef("pk")).values("send_at")[:1])
+    running = Campaign.objects.filter(kind=CampaignKind.EMAIL, status=CampaignStatus.RUNNING)
+    waiting = running.annotate(first=first).filter(first__isnull=False).order_by("first", "pk")
+    return waiting.values_list("pk", flat=True).first()
 
 
 def begin(*, ids: Collection[int], claim: str, at: datetime) -> list[int]:

@@ -9,7 +9,9 @@ from datetime import timedelta
 import pytest
 from pytest_django.fixtures import Settings
 
-from experiments.models import Exposure
+from experiments.models import Experiment, Exposure
+from experiments.selectors import get_report
+from experiments.services.refresh import refresh_experiment
 from marketing.choices import CampaignStatus, DeliveryStatus, Purpose, SuppressionReason
 from marketing.models import Campaign, ChannelState, Delivery, FrequencyCap, Suppression
 from marketing.services import lifecycle
@@ -229,3 +231,36 @@ def test_sweep__worker_died__frees_what_it_held(policy: str, after: str) -> None
         (held,) = outbox.uncertain(campaign_id=campaign.pk)
         assert outbox.resolve(campaign_id=campaign.pk, ids=[held.pk], was_sent=False, at=NOW) == 1
         assert campaign.deliveries.get(pk=held.pk).status == "pending"
+
+
+def test_claim__campaign_that_is_paused__leaves_the_queue_to_the_others() -> None:
+    make_recipient()
+    resting, running = make_mailing(arms=BOTH), make_mailing(arms=BOTH)
+    audience.freeze(campaign_id=resting.pk, at=NOW - timedelta(hours=1))
+    audience.freeze(campaign_id=running.pk, at=NOW)
+    lifecycle.pause(campaign_id=resting.pk, at=NOW)
+
+    _token, rows = outbox.claim(limit=10, at=NOW)
+
+    assert [row.campaign_id for row in rows] == [running.pk]
+    assert outbox.claim(limit=10, at=NOW)[1] == []
+    lifecycle.resume(campaign_id=resting.pk, at=NOW)
+    assert [row.campaign_id for row in outbox.claim(limit=10, at=NOW)[1]] == [resting.pk]
+
+
+def test_send_due__one_in_twenty_is_refused__sample_ratio_stays_calm(mailbox: Mailbox) -> None:
+    people = [make_recipient() for _ in range(200)]
+    campaign = make_mailing()
+    mailbox.refusals = {profile.email: "550 5.1.1 no such user" for profile in people[::20]}
+
+    run(at=STARTED + timedelta(minutes=1))
+
+    arms = Counter(campaign.deliveries.values_list("arm_key", flat=True))
+    assert statuses(campaign)["failed"] > 0
+    assert Counter(Exposure.objects.values_list("arm__key", flat=True)) == arms  # nobody fell out of an arm
+    refresh_experiment(experiment_id=Experiment.objects.get(key=campaign.experiment_key).pk, at=NOW)
+    report = get_report(experiment_key=campaign.experiment_key)
+    assert report is not None
+    assert report.primary is not None
+    assert {arm.arm: arm.exposed_n for arm in report.primary.arms} == arms
+    assert report.health.is_healthy
