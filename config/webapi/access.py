@@ -24,7 +24,7 @@ class IsAllowed(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Refuse by raising, so that the answer says what is missing."""
-        permissions: Mapping[str, str] = getattr(view, "permissions", {})
+        permissions: Mapping[str, str | tuple[str, ...]] = getattr(view, "permissions", {})
         if not request.user.is_authenticated:
             raise NotAuthenticated
         method = "GET" if request.method == "HEAD" else str(request.method)
@@ -32,9 +32,15 @@ class IsAllowed(BasePermission):
             raise MethodNotAllowed(method)
         if method not in SAFE_METHODS and isinstance(request.auth, KeyInUse) and not request.auth.may_write:
             raise PermissionDenied("The key lacks the scope “manage”.")
-        if not request.user.has_perm(permissions[method]):
-            raise PermissionDenied(f"The permission “{permissions[method]}” is missing.")
+        for permission in needed(permissions[method]):
+            if not request.user.has_perm(permission):
+                raise PermissionDenied(f"The permission “{permission}” is missing.")
         return True
+
+
+def needed(permissions: str | tuple[str, ...]) -> tuple[str, ...]:
+    """What an endpoint names for a method: one permission, or several that are all needed."""
+    return (permissions,) if isinstance(permissions, str) else permissions
 
 
 class AlwaysJson(BaseContentNegotiation):

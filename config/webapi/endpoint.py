@@ -20,7 +20,7 @@ class Endpoint(APIView):
     """One address. A method is served if `permissions` has it; `problems` translates the errors of its services."""
 
     permission_classes = (IsAllowed,)
-    permissions: ClassVar[Mapping[str, str]] = {}
+    permissions: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
     problems: ClassVar[Border] = {}
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from experiments.api import designs, library, results, transitions
+from experiments.api import designs, explain, library, results, transitions
 
 app_name = "experiments-api"
 urlpatterns = [
@@ -24,5 +24,6 @@ urlpatterns = [
     path("metrics/<slug:key>/", library.MetricDetail.as_view(), name="metric"),
     path("metrics/<slug:key>/publish/", library.MetricPublish.as_view(), name="metric-publish"),
     path("holdouts/", library.HoldoutList.as_view(), name="holdouts"),
+    path("explain/", explain.Explain.as_view(), name="explain"),
     path("changes/experiments/", library.ChangeList.as_view(), name="changes"),
 ]

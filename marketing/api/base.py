@@ -7,7 +7,15 @@ from typing import ClassVar
 from config.webapi.endpoint import Endpoint
 from config.webapi.errors import CONFLICT, NOT_FOUND, REFUSED
 from config.webapi.problems import Border
-from marketing.errors import BadRule, CannotEditSegment, CannotIssueKey, CannotTransition, UnknownCampaign
+from marketing.errors import (
+    BadRule,
+    CannotEditSegment,
+    CannotImport,
+    CannotIssueKey,
+    CannotTransition,
+    InvalidCampaign,
+    UnknownCampaign,
+)
 
 
 class MarketingEndpoint(Endpoint):
@@ -18,5 +26,7 @@ class MarketingEndpoint(Endpoint):
         CannotTransition: CONFLICT,
         CannotEditSegment: CONFLICT,
         CannotIssueKey: REFUSED,
+        CannotImport: REFUSED,
+        InvalidCampaign: REFUSED,
         BadRule: REFUSED,
     }

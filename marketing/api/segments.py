@@ -6,9 +6,11 @@ from functools import partial
 from typing import ClassVar
 
 from django.db import transaction
-from django.http import Http404
+from django.http import Http404, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -22,16 +24,22 @@ from marketing import tasks
 from marketing.api.base import MarketingEndpoint
 from marketing.api.serializers import (
     CountOut,
+    ListIn,
     MemberOut,
     MemberQuery,
+    MembersImportOut,
+    MembersImportQuery,
+    MembersIn,
     RuleIn,
     SegmentChange,
     SegmentIn,
     SegmentOut,
     SegmentQuery,
 )
+from marketing.errors import CannotEditSegment
 from marketing.models import Segment
 from marketing.selectors import segments as reads
+from marketing.services import exports, lists
 from marketing.services import segments as services
 
 VIEW = "marketing.view_segment"
@@ -109,6 +117,71 @@ class SegmentArchive(MarketingEndpoint):
         """Take a segment out of use; its history stays."""
         services.archive_segment(segment_id=_segment(slug).pk, at=timezone.now(), actor=actor_of(request))
         return Response(SegmentOut(_segment(slug)).data)
+
+
+class SegmentRestore(MarketingEndpoint):
+    permissions: ClassVar = {"POST": CHANGE}
+
+    @extend_schema(request=None, responses={200: SegmentOut})
+    def post(self, request: Request, slug: str) -> Response:
+        """Take an archived segment into use again."""
+        segment = _segment(slug)
+        services.restore_segment(segment_id=segment.pk, at=timezone.now(), actor=actor_of(request))
+        _refresh_soon(segment)
+        return Response(SegmentOut(_segment(slug)).data)
+
+
+class ListMake(MarketingEndpoint):
+    permissions: ClassVar = {"POST": "marketing.add_segment"}
+
+    @extend_schema(request=ListIn, responses={201: SegmentOut})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Make a list: a segment that nobody is in until `imports/` says so."""
+        made = lists.create_list(at=timezone.now(), actor=actor_of(request), **body_of(request, ListIn))
+        where = reverse("marketing-api:segment", kwargs={"slug": made.slug})
+        headers = {"Location": request.build_absolute_uri(where)}
+        return Response(SegmentOut(_segment(made.slug)).data, status=status.HTTP_201_CREATED, headers=headers)
+
+
+class MembersImports(MarketingEndpoint):
+    permissions: ClassVar = {"GET": VIEW, "POST": CHANGE}
+
+    @extend_schema(parameters=[MembersImportQuery], responses={200: page_schema(MembersImportOut)})
+    def get(self, request: Request, slug: str) -> Response:
+        """List what a list was made of, with the counts."""
+        query = query_of(request, MembersImportQuery)
+        rows = reads.imports_of(slug=_segment(slug).slug)
+        return page_of(request, rows, query, lambda found: MembersImportOut(found, many=True).data)
+
+    @extend_schema(request=MembersIn, responses={202: None})
+    def post(self, request: Request, slug: str) -> Response:
+        """Ask the worker to add people to a list, to take them out, or to make them the members.
+
+        The same request again changes nothing.
+        """
+        segment, values = _segment(slug), body_of(request, MembersIn)
+        if not segment.is_list or segment.archived_at is not None:
+            raise CannotEditSegment(f"segment {segment.slug} is no list in use: its members come from a rule")
+        path = lists.keep_values(column=values["identity"], values=values["values"])
+        task = partial(
+            tasks.import_list.delay, segment_id=segment.pk, name=path.name, mode=values["mode"], file_name="API"
+        )
+        transaction.on_commit(task)
+        return Response(status=status.HTTP_202_ACCEPTED)
+
+
+class MembersExport(MarketingEndpoint):
+    permissions: ClassVar = {"POST": (VIEW, "marketing.view_profile")}
+
+    @extend_schema(request=None, responses={(200, "text/csv"): OpenApiTypes.STR})
+    def post(self, request: Request, slug: str) -> HttpResponseBase:
+        """Get the members of a segment as CSV.
+
+        Who took them is in the log of changes. No cell can be taken for a formula.
+        """
+        lines = exports.export_members(segment_id=_segment(slug).pk, at=timezone.now(), actor=actor_of(request))
+        return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
 
 
 class MemberList(MarketingEndpoint):

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from rest_framework import serializers
 
 from config.webapi.endpoint import Strict
 from config.webapi.pages import PageQuery, ordering
-from marketing.choices import CampaignKind, CampaignStatus, IdentityKind, KeyScope, Purpose, Sensitivity, SourceKind
+from marketing.choices import (
+    Cadence,
+    CampaignKind,
+    CampaignStatus,
+    CrashPolicy,
+    IdentityKind,
+    KeyScope,
+    ListMode,
+    Purpose,
+    Sensitivity,
+    SourceKind,
+)
+from marketing.services.mapping import IDENTITY_FIELDS
+from marketing.services.sources import OVERLAP
 
 LONGEST_TEXT = 5_000
+LONGEST_REASON = 500
+LONGEST_OVERLAP = 24 * 90
+"""Hours in which two keys are valid."""
 MOST_TRAITS = 200
+MOST_MEMBERS = 20_000
+"""In one request: their texts fill the largest body."""
 
 
 class SegmentOut(serializers.Serializer[Any]):
     slug = serializers.CharField()
     name = serializers.CharField()
     description = serializers.CharField()
+    is_marketing = serializers.BooleanField(help_text="For direct marketing: whoever objected to it is left out.")
+    is_list = serializers.BooleanField(help_text="Its members come from imports.")
     owner = serializers.CharField(source="owner.username", allow_null=True, default=None)
     rule = serializers.JSONField(source="version.rule", allow_null=True, default=None)
     version = serializers.IntegerField(source="version.number", allow_null=True, default=None)
@@ -37,6 +58,47 @@ class SegmentIn(Strict):
     name = serializers.CharField(max_length=100)
     description = serializers.CharField(max_length=LONGEST_TEXT, allow_blank=True, default="")
     rule = serializers.DictField(help_text="As docs/data.md describes it.")
+    is_marketing = serializers.BooleanField(
+        default=False, help_text="For direct marketing: whoever objected to it is left out."
+    )
+    protected_reason = serializers.CharField(
+        max_length=LONGEST_REASON,
+        allow_blank=True,
+        default="",
+        help_text="A rule that reads a protected trait needs one; it is logged.",
+    )
+
+
+class ListIn(Strict):
+    name = serializers.CharField(max_length=100)
+    description = serializers.CharField(max_length=LONGEST_TEXT, allow_blank=True, default="")
+    is_marketing = serializers.BooleanField(default=False)
+
+
+class MembersIn(Strict):
+    mode = serializers.ChoiceField(ListMode.choices, default=ListMode.ADD.value)
+    identity = serializers.ChoiceField(sorted(IDENTITY_FIELDS), default="user_id", help_text="What the values are.")
+    values = serializers.ListField(
+        child=serializers.CharField(max_length=255),
+        min_length=1,
+        max_length=MOST_MEMBERS,
+        help_text="Nobody is made: whoever is not known is a rejected row.",
+    )
+
+
+class MembersImportOut(serializers.Serializer[Any]):
+    id = serializers.IntegerField(source="pk")
+    mode = serializers.CharField(source="mapping.mode")
+    rows = serializers.IntegerField(source="next_row")
+    accepted = serializers.IntegerField()
+    duplicates = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    started_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class MembersImportQuery(PageQuery):
+    ordering = ordering("-started_at", "started_at")
 
 
 class SegmentChange(Strict):
@@ -45,6 +107,8 @@ class SegmentChange(Strict):
     name = serializers.CharField(max_length=100, required=False)
     description = serializers.CharField(max_length=LONGEST_TEXT, allow_blank=True, required=False)
     rule = serializers.DictField(required=False)
+    is_marketing = serializers.BooleanField(required=False)
+    protected_reason = serializers.CharField(max_length=LONGEST_REASON, allow_blank=True, required=False)
 
 
 class RuleIn(Strict):
@@ -171,11 +235,20 @@ class CampaignRowOut(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
+class WordsOut(serializers.Serializer[Any]):
+    language = serializers.CharField()
+    subject = serializers.CharField()
+    headline = serializers.CharField()
+    body = serializers.CharField()
+    button_text = serializers.CharField()
+
+
 class CampaignArmOut(serializers.Serializer[Any]):
     key = serializers.CharField()
     name = serializers.CharField()
     is_control = serializers.BooleanField()
     percent = serializers.IntegerField()
+    subject = serializers.CharField()
     headline = serializers.CharField()
     body = serializers.CharField()
     button_text = serializers.CharField()
@@ -183,17 +256,47 @@ class CampaignArmOut(serializers.Serializer[Any]):
     link = serializers.CharField()
     strategy = serializers.CharField()
     item_count = serializers.IntegerField()
+    translations = WordsOut(many=True)
 
 
 class CampaignOut(CampaignRowOut):
     goal_metric = serializers.CharField()
     guardrail_metrics = serializers.ListField(child=serializers.CharField())
     consent_purposes = serializers.ListField(child=serializers.CharField())
+    no_control_reason = serializers.CharField()
+    baseline = serializers.FloatField()
     mde = serializers.FloatField()
+    people_per_day = serializers.IntegerField()
     starts_at = serializers.DateTimeField(allow_null=True)
     ends_at = serializers.DateTimeField(allow_null=True)
+    sender = serializers.CharField(allow_null=True)
+    crash_policy = serializers.ChoiceField(CrashPolicy.choices)
+    window_from = serializers.IntegerField()
+    window_until = serializers.IntegerField()
+    per_minute = serializers.IntegerField(allow_null=True)
+    weekdays = serializers.ListField(child=serializers.IntegerField(), help_text="0 is Monday.")
+    expires_hours = serializers.IntegerField(allow_null=True)
+    cadence = serializers.ChoiceField(Cadence.choices)
+    every_days = serializers.IntegerField(allow_null=True)
+    trigger_event = serializers.CharField()
+    trigger_segment = serializers.CharField(allow_null=True)
+    delay_minutes = serializers.IntegerField()
+    cancel_event = serializers.CharField()
+    again_days = serializers.IntegerField(allow_null=True)
+    fixed_cost = serializers.IntegerField(help_text="In millionths of the reporting currency.")
+    message_cost = serializers.IntegerField()
+    margin = serializers.FloatField(allow_null=True)
+    unsubscribe_ceiling = serializers.FloatField(allow_null=True)
+    complaint_ceiling = serializers.FloatField(allow_null=True)
     arms = CampaignArmOut(many=True)
     transitions = serializers.ListField(child=serializers.CharField(), help_text="What is possible now.")
+
+
+class CheckOut(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    title = serializers.CharField(source="label")
+    is_done = serializers.BooleanField()
+    reason = serializers.CharField(help_text="What is missing and what to do; empty when it is done.")
 
 
 class CampaignQuery(PageQuery):
@@ -222,10 +325,12 @@ class KeyOut(serializers.Serializer[Any]):
     prefix = serializers.CharField(help_text="The first characters; the key itself is kept nowhere.")
     scopes = serializers.ListField(child=serializers.CharField())
     rate_limit = serializers.IntegerField(allow_null=True)
+    quota = serializers.IntegerField(allow_null=True, help_text="Messages and decisions a day (UTC).")
     acts_for = serializers.CharField(source="acts_for.username", allow_null=True, default=None)
     created_at = serializers.DateTimeField()
     last_used_at = serializers.DateTimeField(allow_null=True)
     revoked_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="Of a key that was replaced.")
 
 
 class KeyQuery(PageQuery):
@@ -240,6 +345,16 @@ class KeyIn(Strict):
         help_text="`read` and `manage` act for whoever asks.",
     )
     rate_limit = serializers.IntegerField(min_value=1, max_value=1_000_000, allow_null=True, default=None)
+    quota = serializers.IntegerField(min_value=1, max_value=10**15, allow_null=True, default=None)
+
+
+class RotateIn(Strict):
+    overlap_hours = serializers.IntegerField(
+        min_value=0,
+        max_value=LONGEST_OVERLAP,
+        default=OVERLAP // timedelta(hours=1),
+        help_text="For so long the old key stays valid.",
+    )
 
 
 class NewKeyOut(KeyOut):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.http import Http404
@@ -15,11 +16,11 @@ from config.webapi.endpoint import actor_of, body_of, query_of
 from config.webapi.pages import page_of
 from config.webapi.schema import page_schema
 from marketing.api.base import MarketingEndpoint
-from marketing.api.serializers import KeyIn, KeyOut, KeyQuery, NewKeyOut, SourceIn, SourceOut, SourceQuery
+from marketing.api.serializers import KeyIn, KeyOut, KeyQuery, NewKeyOut, RotateIn, SourceIn, SourceOut, SourceQuery
 from marketing.choices import MANAGEMENT_SCOPES, SourceKind
 from marketing.models import Source
 from marketing.selectors.records import get_source, keys_of, sources
-from marketing.services.sources import ensure_source, issue_key, revoke_key
+from marketing.services.sources import ensure_source, issue_key, revoke_key, rotate_key
 
 
 class SourceList(MarketingEndpoint):
@@ -72,6 +73,23 @@ class KeyRevoke(MarketingEndpoint):
             raise Http404(f"The source {name!r} has no key {key_id}.")
         revoke_key(key_id=key_id, at=timezone.now())
         return Response(KeyOut(rows.get()).data)
+
+
+class KeyRotate(MarketingEndpoint):
+    permissions: ClassVar = {"POST": ("marketing.add_writekey", "marketing.change_writekey")}
+
+    @extend_schema(request=RotateIn, responses={201: NewKeyOut})
+    def post(self, request: Request, name: str, key_id: int) -> Response:
+        """Replace a key by one with the same rights; the old one stays valid for the overlap.
+
+        The answer is the only place that ever shows the new one.
+        """
+        rows = keys_of(source=_source(name)).filter(pk=key_id)
+        if not rows:
+            raise Http404(f"The source {name!r} has no key {key_id}.")
+        overlap = timedelta(hours=body_of(request, RotateIn)["overlap_hours"])
+        key, secret = rotate_key(key_id=key_id, overlap=overlap, at=timezone.now())
+        return Response({**KeyOut(key).data, "secret": secret}, status=status.HTTP_201_CREATED)
 
 
 def _source(name: str) -> Source:

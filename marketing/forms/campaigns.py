@@ -5,23 +5,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django import forms
-from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from experiments.selectors import list_metrics
 from marketing.choices import CampaignKind, CrashPolicy, Purpose
 from marketing.forms.arms import BaseArms, arm_initial, arm_of
 from marketing.forms.sending import SendingFields, sending_fields, sending_initial
-from marketing.models import Campaign, Segment, Sender
-from marketing.services.campaigns import CampaignDraft
+from marketing.models import Segment, Sender
+from marketing.services.campaigns import CampaignDraft, free_slug
 
 PURPOSES: Final = (Purpose.ANALYTICS, Purpose.PERSONALIZATION)
-RESERVED: Final = frozenset(("new", "panel"))
-"""Addresses of pages that stand where a campaign's slug would."""
 MOMENT: Final = "%Y-%m-%dT%H:%M"
 """What a browser's date and time field sends and understands."""
-SLUG_LENGTH: Final = 56
-"""Leaves room for a number at the end."""
 
 
 class CampaignForm(SendingFields):
@@ -188,14 +183,6 @@ def draft_from(*, form: CampaignForm, arms: BaseArms, slug: str = "") -> Campaig
         **sending_fields(data),
         arms=tuple(arm_of(row, position) for position, row in enumerate(arms.kept())),
     )
-
-
-def free_slug(*, name: str) -> str:
-    """Return a slug for the name that no campaign has."""
-    start = slugify(name)[:SLUG_LENGTH] or "campaign"
-    taken = RESERVED | set(Campaign.objects.filter(slug__startswith=start).values_list("slug", flat=True))
-    candidates = (start, *(f"{start}-{number}" for number in range(2, len(taken) + 3)))
-    return next(slug for slug in candidates if slug not in taken)
 
 
 def _hour(given: int | None, usual: int) -> int:

@@ -165,8 +165,9 @@ def list_campaigns(*, status: str = "") -> QuerySet[Campaign]:
 
 
 def get_campaign(*, slug: str) -> Campaign:
-    """Return a campaign with its segment."""
-    campaign = Campaign.objects.select_related("segment", "owner").filter(slug=slug).first()
+    """Return a campaign with its segments and its sender."""
+    related = ("segment", "owner", "sender", "trigger_segment")
+    campaign = Campaign.objects.select_related(*related).filter(slug=slug).first()
     if campaign is None:
         raise UnknownCampaign(f"There is no campaign {slug!r}.")
     return campaign

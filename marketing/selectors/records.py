@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from marketing.choices import IdentityKind
-from marketing.models import ChangeLog, Event, Profile, Source, WriteKey
+from marketing.models import ChangeLog, Event, Profile, Sender, Source, WriteKey
 from marketing.selectors.campaigns import get_campaign
 from marketing.selectors.profiles import find_by_identity
 
@@ -36,6 +36,11 @@ def get_source(*, name: str) -> Source | None:
 def keys_of(*, source: Source) -> QuerySet[WriteKey]:
     """The keys of a source, revoked ones too."""
     return WriteKey.objects.filter(source=source).select_related("acts_for")
+
+
+def get_sender(*, email: str) -> Sender | None:
+    """The sender with this address; the oldest, should there be several."""
+    return Sender.objects.filter(email__iexact=email).order_by("pk").first()
 
 
 def changes(*, campaign: str = "") -> QuerySet[ChangeLog]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import slugify
 
 from marketing.choices import Cadence, CampaignKind, CampaignStatus, CrashPolicy
 from marketing.creatives.html import clean
@@ -31,6 +32,7 @@ __all__ = [
     "Words",
     "create_campaign",
     "draft_of",
+    "free_slug",
     "is_safe_target",
     "log_change",
     "revise_campaign",
@@ -38,6 +40,10 @@ __all__ = [
 ]
 
 EVERY_DAY: Final = (0, 1, 2, 3, 4, 5, 6)
+RESERVED: Final = frozenset(("new", "panel"))
+"""Addresses of pages that stand where a campaign's slug would."""
+SLUG_LENGTH: Final = 56
+"""Leaves room for a number at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,8 @@ LISTS: Final = ("guardrail_metrics", "consent_purposes", "weekdays")
 def create_campaign(*, draft: CampaignDraft, at: datetime, actor: User | None = None) -> Campaign:
     """Store a draft."""
     _refuse_nonsense(draft)
+    if draft.slug in RESERVED:
+        raise InvalidCampaign(f"The slug {draft.slug!r} is an address beside those of campaigns.")
     campaign, is_new = Campaign.objects.get_or_create(
         slug=draft.slug,
         defaults={"created_at": at, "owner": actor, "is_demo": draft.is_demo, **_columns(draft)},
@@ -169,6 +177,14 @@ def draft_of(*, campaign: Campaign) -> CampaignDraft:
             for arm in arms_of(campaign=campaign)
         ),
     )
+
+
+def free_slug(*, name: str) -> str:
+    """Return a slug for the name that no campaign has."""
+    start = slugify(name)[:SLUG_LENGTH] or "campaign"
+    taken = RESERVED | set(Campaign.objects.filter(slug__startswith=start).values_list("slug", flat=True))
+    candidates = (start, *(f"{start}-{number}" for number in range(2, len(taken) + 3)))
+    return next(slug for slug in candidates if slug not in taken)
 
 
 def is_safe_target(url: str) -> bool:

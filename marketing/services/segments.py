@@ -27,7 +27,9 @@ __all__ = [
     "refresh_segment",
     "restore_segment",
 ]
-RESERVED: Final = frozenset(("new", "affinity", "builder", "count", "list"))  # addresses beside `segments/<slug>/`
+RESERVED: Final = frozenset(
+    ("new", "affinity", "builder", "count", "list", "lists")
+)  # addresses beside `segments/<slug>/`
 
 
 @transaction.atomic

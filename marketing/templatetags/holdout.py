@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from django import template
@@ -46,24 +47,40 @@ def campaign(parser: Parser, token: Token) -> CampaignNode:
 
 
 @register.inclusion_tag("marketing/tags/recommendations.html")
-def recommendations(strategy: str, user_id: object = "", k: int = 4, exclude: str = "") -> dict[str, Any]:
+def recommendations(
+    strategy: str, user_id: object = "", k: int = 4, exclude: object = "", *, basis: object = "", only: object = None
+) -> dict[str, Any]:
     """`{% recommendations "popularity" user_id=profile.pk k=4 exclude=item.item_id %}`; nothing where there are none.
 
     `user_id` is the profile's number, and only of somebody who consented to personalization; empty for a stranger.
+    `basis` are items to go by instead of a history: one item for similar ones, a basket, a session. `only` are items
+    to put in order, and no others are shown; of an empty list nothing. Each of the three is an item's id or a list.
     """
+    only_ids = None if only is None else _ids(only)
+    if only_ids == []:
+        return {}
     try:
         made = recommend(
             user_id=str(user_id or ""),
             k=k,
             strategy=strategy,
             context={},
-            exclude=[exclude] if exclude else [],
+            exclude=_ids(exclude),
+            basis=_ids(basis),
+            only=only_ids,
             at=timezone.now(),
         )
     except (RecommenderError, DatabaseError):
         log.exception("no recommendations: the page shows without them", extra={"strategy": strategy})
         return {}
     return {"recommendation": made, "shown": [(item, _address(item)) for item in made.items]}
+
+
+def _ids(given: object) -> list[str]:
+    """One id or several, as a template has them; what a page lacks is empty there."""
+    if isinstance(given, str):
+        return [given] if given else []
+    return [str(one) for one in given] if isinstance(given, Iterable) else []
 
 
 def _address(item: SlateItem) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Final
 
 from django.db import transaction
 from django.http import Http404
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -14,6 +17,7 @@ from rest_framework.response import Response
 
 from config.webapi.endpoint import Endpoint, actor_of, body_of, query_of
 from config.webapi.errors import CONFLICT, NOT_FOUND, REFUSED
+from config.webapi.idempotency import idempotent
 from config.webapi.pages import page_of
 from config.webapi.problems import Border
 from config.webapi.schema import page_schema
@@ -27,16 +31,22 @@ from recommender.api.serializers import (
     ItemsIn,
     ModelOut,
     ModelQuery,
+    StrategyChange,
+    StrategyIn,
     StrategyOut,
     StrategyQuery,
 )
-from recommender.errors import CannotPublish, InvalidItem, InvalidStrategy, UnknownStrategy
+from recommender.errors import CannotPublish, InvalidItem, InvalidStrategy, UnknownAlgorithm, UnknownStrategy
 from recommender.models import Strategy
 from recommender.services.catalogue import ItemRow, upsert_items
+from recommender.services.filters import decode_filters
 from recommender.services.publishing import publish_model, roll_back
+from recommender.services.rules import decode_rules
+from recommender.services.strategies import StrategyDesign, create_strategy, design_of, free_slug, revise_strategy
 from recommender.tasks import train_strategy
 
 VIEW: Final = "recommender.view_strategy"
+CHANGE: Final = "recommender.change_strategy"
 TRAIN: Final = "recommender.train_strategy"
 CHANGE_ITEMS: Final = "recommender.change_item"
 
@@ -48,6 +58,7 @@ class RecommenderEndpoint(Endpoint):
         UnknownStrategy: NOT_FOUND,
         InvalidItem: REFUSED,
         InvalidStrategy: REFUSED,
+        UnknownAlgorithm: REFUSED,
         CannotPublish: CONFLICT,
     }
 
@@ -86,7 +97,7 @@ class ItemDetail(RecommenderEndpoint):
 
 
 class StrategyList(RecommenderEndpoint):
-    permissions: ClassVar = {"GET": VIEW}
+    permissions: ClassVar = {"GET": VIEW, "POST": CHANGE}
 
     @extend_schema(parameters=[StrategyQuery], responses={200: page_schema(StrategyOut)})
     def get(self, request: Request) -> Response:
@@ -95,13 +106,40 @@ class StrategyList(RecommenderEndpoint):
         rows = selectors.strategies(is_active=query["is_active"])
         return page_of(request, rows, query, lambda found: StrategyOut(found, many=True).data)
 
+    @extend_schema(request=StrategyIn, responses={201: StrategyOut})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Make a strategy with its first version.
+
+        It serves its fallbacks until `train/` has made a model.
+        """
+        values = body_of(request, StrategyIn)
+        about = {name: values.pop(name) for name in ("name", "description", "retrain_hours")}
+        slug = values.pop("slug", None) or free_slug(about["name"])
+        made = create_strategy(slug=slug, design=_design(values), at=timezone.now(), actor=actor_of(request), **about)
+        where = reverse("recommender-api:strategy", kwargs={"slug": made.slug})
+        headers = {"Location": request.build_absolute_uri(where)}
+        return Response(StrategyOut(_strategy(slug)).data, status=status.HTTP_201_CREATED, headers=headers)
+
 
 class StrategyDetail(RecommenderEndpoint):
-    permissions: ClassVar = {"GET": VIEW}
+    permissions: ClassVar = {"GET": VIEW, "PATCH": CHANGE}
 
     @extend_schema(responses={200: StrategyOut})
     def get(self, request: Request, slug: str) -> Response:
         """Show one strategy with its version in force."""
+        return Response(StrategyOut(_strategy(slug)).data)
+
+    @extend_schema(request=StrategyChange, responses={200: StrategyOut})
+    def patch(self, request: Request, slug: str) -> Response:
+        """Make the next version of a strategy.
+
+        What is left out stays as it is; running experiments keep their version.
+        """
+        strategy = _strategy(slug)
+        assert strategy.current_version is not None  # made with the strategy
+        design = _design(body_of(request, StrategyChange), design_of(strategy.current_version))
+        revise_strategy(slug=slug, design=design, at=timezone.now(), actor=actor_of(request))
         return Response(StrategyOut(_strategy(slug)).data)
 
 
@@ -157,6 +195,17 @@ class ChangeList(RecommenderEndpoint):
         query = query_of(request, ChangeQuery)
         rows = selectors.changes(strategy=query.get("strategy", ""))
         return page_of(request, rows, query, lambda found: ChangeOut(found, many=True).data)
+
+
+def _design(values: Mapping[str, Any], base: StrategyDesign | None = None) -> StrategyDesign:
+    parts = dict(values)
+    if "filters" in parts:
+        parts["filters"] = decode_filters(parts["filters"])
+    if "rules" in parts:
+        parts["rules"] = decode_rules(parts["rules"])
+    if "fallbacks" in parts:
+        parts["fallbacks"] = tuple(parts["fallbacks"])
+    return StrategyDesign(**parts) if base is None else replace(base, **parts)
 
 
 def _strategy(slug: str) -> Strategy:

@@ -14,6 +14,7 @@ MOST_ITEMS = 500
 """In one request: a batch of the statement that stores them."""
 LARGEST_PRICE = 10**15
 MOST_TAGS = 100
+MOST_FALLBACKS = 10
 LONGEST_TEXT = 20_000
 
 
@@ -92,6 +93,40 @@ class StrategyOut(serializers.Serializer[Any]):
     retrain_hours = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     current_version = VersionOut(allow_null=True)
+
+
+class StrategyChange(Strict):
+    """What is left out stays; another design is the next version."""
+
+    algorithm = serializers.CharField(max_length=60, required=False)
+    parameters = serializers.DictField(
+        child=serializers.JSONField(allow_null=True),
+        required=False,
+        help_text="Of the algorithm; what is left out has its usual value.",
+    )
+    filters = serializers.DictField(
+        child=serializers.JSONField(allow_null=True), required=False, help_text="See docs/recommender.md."
+    )
+    rules = serializers.DictField(
+        child=serializers.JSONField(allow_null=True), required=False, help_text="See docs/recommender.md."
+    )
+    fallbacks = serializers.ListField(
+        child=serializers.SlugField(max_length=60), max_length=MOST_FALLBACKS, required=False
+    )
+    window_days = serializers.IntegerField(
+        min_value=1, max_value=36_500, allow_null=True, required=False, help_text="Learn from so many days; null: all."
+    )
+    leave_out_treated = serializers.BooleanField(required=False)
+
+
+class StrategyIn(StrategyChange):
+    slug = serializers.RegexField(
+        r"^[-a-zA-Z0-9_]+\Z", max_length=60, required=False, help_text="Left out: made of the name."
+    )
+    name = serializers.CharField(max_length=100)
+    description = serializers.CharField(max_length=500, allow_blank=True, default="")
+    retrain_hours = serializers.IntegerField(min_value=1, max_value=10_000, default=24)
+    algorithm = serializers.CharField(max_length=60)
 
 
 class StrategyQuery(PageQuery):

@@ -95,6 +95,8 @@ def create_strategy(
 ) -> Strategy:
     """A new strategy with its first version."""
     check_design(design, slug=slug)
+    if slug in RESERVED:
+        raise InvalidStrategy(f"the slug {slug!r} is an address beside those of strategies")
     try:
         with transaction.atomic():
             strategy = Strategy.objects.create(

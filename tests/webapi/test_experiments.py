@@ -240,3 +240,20 @@ def test_session__without_csrf_token__may_read_and_not_write(client: Any) -> Non
     assert strict.get("/api/v1/experiments/").status_code == 200
     answer = strict.post("/api/v1/experiments/", DESIGN, content_type="application/json")
     assert (answer.status_code, answer["Content-Type"]) == (403, "application/problem+json")
+
+
+def test_explain__a_unit__every_experiment_rule_by_rule(api: Api) -> None:
+    rule = {"all": [{"attribute": "country", "op": "eq", "value": "DE"}]}
+    make_experiment(key="own", status="running", unit_type="user_id", targeting=rule)
+    make_experiment(key="other", status="running")
+    asked = {"unit_type": "user_id", "unit_id": "u1", "attributes": {"country": "AT"}}
+    (found,) = api.post("explain/", asked).json()
+    assert (found["experiment"], found["is_in"], found["reason"]) == ("own", False, "targeting")
+    assert any(
+        (line["attribute"], line["value"], line["actual"], line["holds"]) == ("country", "DE", "AT", False)
+        for line in found["targeting"]
+    )
+    (found,) = api.post("explain/", asked | {"attributes": {"country": "DE"}}).json()
+    assert found["is_in"] is True
+    assert [arm["is_inside"] for arm in found["arms"]].count(True) == 1
+    assert api.post("explain/", {"unit_id": ""}).status_code == 400

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from experiments.services.metrics import ensure_builtin_metrics
+from marketing import tasks
+from marketing.api.drafts import DraftChange
 from marketing.choices import KeyScope, SourceKind, TraitType
-from marketing.models import Profile, WriteKey
+from marketing.models import Campaign, Profile, WriteKey
 from marketing.services.profiles import declare_trait
 from marketing.services.segments import refresh_segment
-from marketing.services.sources import ensure_source
+from marketing.services.sources import ensure_source, issue_key
 from tests.factories.campaigns import make_campaign, make_catalogue
 from tests.factories.marketing import NOW, make_profile, make_segment, send, track
 from tests.webapi.conftest import Api, make_api
@@ -165,3 +169,128 @@ def test_unknown__of_any_kind__is_404_and_named(api: Api, path: str, method: str
     answer = api.ask(method, path, {} if method == "POST" else None)
     assert answer.status_code == 404
     assert answer.json()["detail"].startswith(("There is no", "The source"))
+
+
+ARMS: list[dict[str, Any]] = [
+    {"key": "control", "name": "Usual", "is_control": True, "percent": 50, "headline": "New in the shop"},
+    {"key": "picks", "name": "Picks", "percent": 50, "headline": "For you", "strategy": "popularity", "link": "/shop/"},
+]
+
+
+def test_campaign__drafted_changed_and_launched__by_a_program(api: Api) -> None:
+    make_catalogue()
+    ensure_builtin_metrics()
+    segment = make_segment({"all": []}, slug="all")
+    body = {"name": "Home hero", "goal_metric": "conversion", "segment": segment.slug, "arms": ARMS}
+    made = api.post("campaigns/", body)
+    assert (made.status_code, made.json()["status"], made.json()["slug"]) == (201, "draft", "home-hero")
+    assert made["Location"].endswith("/campaigns/home-hero/")
+    words = [{"language": "de", "headline": "Für dich"}]
+    changes = {"mde": 0.5, "baseline": 0.2, "segment": None, "arms": [ARMS[0], ARMS[1] | {"translations": words}]}
+    changed = api.patch("campaigns/home-hero/", changes).json()
+    assert (changed["mde"], changed["segment"], changed["goal_metric"]) == (0.5, None, "conversion")
+    assert changed["arms"][1]["translations"][0]["headline"] == "Für dich"
+    assert all(row["is_done"] for row in api.get("campaigns/home-hero/checklist/").json())
+    assert [row["transition"] for row in api.get("changes/marketing/?campaign=home-hero").json()["results"]] == [
+        "revise",
+        "create",
+    ]
+
+
+def test_campaign__that_is_shown__can_be_sent_back_as_a_change(api: Api) -> None:
+    make_campaign(status="draft", slug="own")
+    shown = api.get("campaigns/own/").json()
+    body = {name: value for name, value in shown.items() if name in DraftChange().fields}
+    assert set(DraftChange().fields) == set(body)
+    again = api.patch("campaigns/own/", body)
+    assert (again.status_code, again.json()) == (200, shown)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"segment": "nope"}, "no segment 'nope'"),
+        ({"sender": "nobody@shop.example"}, "no sender 'nobody@shop.example'"),
+        ({"goal_metric": "nope"}, "no metric 'nope'"),
+        ({"arms": [ARMS[0], ARMS[1] | {"strategy": "nope"}]}, "no strategy 'nope'"),
+        ({"arms": [ARMS[0], ARMS[1] | {"link": "javascript:alert(1)"}]}, "web address"),
+        ({"arms": [ARMS[0], ARMS[0]]}, "same key"),
+        ({"starts_at": "2026-12-02T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}, "after the start"),
+        ({"cadence": "recurring"}, "number of days"),
+        ({"slug": "new"}, "address beside"),
+    ],
+)
+def test_campaign__drafted_with_what_is_not_there__is_422(api: Api, wrong: dict[str, Any], said: str) -> None:
+    make_catalogue()
+    ensure_builtin_metrics()
+    answer = api.post("campaigns/", {"name": "X", "goal_metric": "conversion", "arms": ARMS} | wrong)
+    assert (answer.status_code, said in answer.json()["detail"]) == (422, True), answer.json()
+    assert not Campaign.objects.exists()
+
+
+def test_campaign__launched_or_made_twice__cannot_be_drafted_again(api: Api) -> None:
+    make_campaign(status="running", slug="live")
+    assert api.patch("campaigns/live/", {"name": "Other"}).status_code == 409
+    body = {"name": "X", "slug": "live", "goal_metric": "conversion", "arms": ARMS}
+    assert api.post("campaigns/", body).status_code == 422
+    once = [api.post("campaigns/", body | {"slug": "own"}, **{"Idempotency-Key": "a"}).json() for _ in range(2)]
+    assert once[0] == once[1]
+
+
+def test_segment__for_marketing__says_so_and_can_be_changed(api: Api) -> None:
+    made = api.post("segments/", {"name": "Germans", "rule": GERMANS, "is_marketing": True}).json()
+    assert (made["is_marketing"], made["is_list"]) == (True, False)
+    assert api.patch(f"segments/{made['slug']}/", {"is_marketing": False}).json()["is_marketing"] is False
+    assert api.post(f"segments/{made['slug']}/archive/").json()["archived_at"]
+    assert api.post(f"segments/{made['slug']}/restore/").json()["archived_at"] is None
+
+
+def test_list__filled_by_a_program__has_members_and_counts(
+    api: Api, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    monkeypatch.setattr("marketing.tasks.import_list.delay", tasks.import_list)
+    for name in ("anna", "berta"):
+        make_profile(user_id=name)
+    slug = api.post("segments/lists/", {"name": "Guests"}).json()["slug"]
+    with django_capture_on_commit_callbacks(execute=True):
+        asked = api.post(f"segments/{slug}/imports/", {"values": ["anna", "berta", "=nobody()", "a\nb"]})
+    assert asked.status_code == 202
+    with django_capture_on_commit_callbacks(execute=True):
+        api.post(f"segments/{slug}/imports/", {"mode": "remove", "values": ["berta"]})
+    assert (api.get(f"segments/{slug}/").json()["members_n"], api.get(f"segments/{slug}/").json()["is_list"]) == (
+        1,
+        True,
+    )
+    rows = api.get(f"segments/{slug}/imports/?ordering=started_at").json()["results"]
+    assert [(row["mode"], row["rows"], row["accepted"], row["rejected"]) for row in rows] == [
+        ("add", 4, 2, 2),
+        ("remove", 1, 1, 0),
+    ]
+    export = api.post(f"segments/{slug}/export/")
+    lines = b"".join(export.streaming_content).decode().splitlines()
+    assert export["Content-Type"] == "text/csv; charset=utf-8"
+    assert (lines[0].split(",")[:2], lines[1].split(",")[1], len(lines)) == (["profile", "user_id"], "anna", 2)
+    log = api.get("changes/marketing/").json()["results"]
+    assert log[0]["transition"] == "export"
+
+
+def test_list__whose_members_come_from_a_rule__takes_none(api: Api) -> None:
+    make_segment({"all": []}, slug="all")
+    assert api.post("segments/all/imports/", {"values": ["anna"]}).status_code == 409
+    assert api.post("segments/all/imports/", {"values": []}).status_code == 400
+
+
+def test_key__rotated__has_the_same_rights_and_the_old_one_an_end(api: Api) -> None:
+    source = ensure_source(name="shop", kind=SourceKind.SERVER, at=NOW)
+    old, _ = issue_key(source=source, scopes=[KeyScope.WRITE], at=NOW, quota=1_000)
+    made = api.post(f"sources/shop/keys/{old.pk}/rotate/", {"overlap_hours": 1})
+    assert (made.status_code, made.json()["quota"], made.json()["scopes"]) == (201, 1_000, ["write"])
+    assert made.json()["secret"].startswith("hk_")
+    rows = {row["id"]: row for row in api.get("sources/shop/keys/").json()["results"]}
+    assert rows[old.pk]["expires_at"]
+    assert rows[made.json()["id"]]["expires_at"] is None
+    assert "secret" not in rows[old.pk]
+    assert api.post("sources/shop/keys/0/rotate/", {}).status_code == 404
+    assert api.post(f"sources/shop/keys/{old.pk}/revoke/").status_code == 200
+    assert api.post(f"sources/shop/keys/{old.pk}/rotate/", {}).status_code == 422

@@ -42,6 +42,46 @@ def test_strategies__listed__with_their_version_in_force(api: Api) -> None:
     assert [row["transition"] for row in log] == ["create"]
 
 
+def test_strategy__made_and_revised__has_versions(api: Api) -> None:
+    make_catalogue()
+    body = {
+        "name": "Fresh picks",
+        "algorithm": "item-knn",
+        "fallbacks": ["popularity"],
+        "rules": {"pinned": ["item-1"]},
+    }
+    made = api.post("strategies/", body)
+    assert (made.status_code, made.json()["slug"], made.json()["current_version"]["number"]) == (201, "fresh-picks", 1)
+    assert made["Location"].endswith("/strategies/fresh-picks/")
+    changed = api.patch("strategies/fresh-picks/", {"window_days": 30, "filters": {"bought_days": 90}}).json()
+    version = changed["current_version"]
+    assert (version["number"], version["window_days"], version["filters"]["bought_days"]) == (2, 30, 90)
+    assert (version["rules"]["pinned"], version["fallbacks"]) == (["item-1"], ["popularity"])
+    same = api.patch("strategies/fresh-picks/", {name: version[name] for name in ("filters", "rules", "parameters")})
+    assert same.json()["current_version"]["filters"] == version["filters"]
+    log = api.get("changes/recommender/?strategy=fresh-picks").json()["results"]
+    assert [row["transition"] for row in log] == ["revise", "revise", "create"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"algorithm": "nope"},
+        {"parameters": {"nope": 1}},
+        {"filters": {"nope": 1}},
+        {"rules": {"explore": "always"}},
+        {"fallbacks": ["nope"]},
+        {"slug": "popularity"},
+        {"slug": "compare"},
+    ],
+)
+def test_strategy__that_cannot_work__is_422(api: Api, wrong: dict[str, Any]) -> None:
+    make_catalogue()
+    answer = api.post("strategies/", {"name": "X", "algorithm": "item-knn"} | wrong)
+    assert (answer.status_code, answer["Content-Type"]) == (422, "application/problem+json")
+    assert "slug" in wrong or api.patch("strategies/popularity/", wrong).status_code == 422
+
+
 def test_training__asked_for__is_the_workers_matter(
     api: Api, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:

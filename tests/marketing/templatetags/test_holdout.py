@@ -7,6 +7,7 @@ from django.db import DatabaseError
 from django.template import Context, Template, TemplateSyntaxError
 
 from recommender.models import Item
+from recommender.services.serving import recommend
 from tests.factories.campaigns import make_catalogue
 
 pytestmark = pytest.mark.django_db
@@ -43,6 +44,33 @@ def test_recommendations__excluded_item__is_not_shown() -> None:
     html = render('{% recommendations "popularity" user_id=7 k=3 exclude="item-1" %}')
     assert 'data-item="item-1"' not in html
     assert 'data-item="item-2"' in html
+
+
+def test_recommendations__only_some_items__are_put_in_order_and_no_others_shown() -> None:
+    make_catalogue(items=4)
+    html = render('{% recommendations "popularity" only=found k=4 %}', found=["item-3", "item-2"])
+    assert set(re.findall(r'data-item="([^"]+)"', html)) == {"item-2", "item-3"}
+    assert render('{% recommendations "popularity" only=found %}', found=[]).strip() == ""
+
+
+@pytest.mark.parametrize("basis", ["item-1", ["item-1", "item-2"]])
+def test_recommendations__by_items__go_to_the_service_and_are_not_shown_themselves(
+    basis: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_catalogue(items=4)
+    asked: list[dict[str, object]] = []
+
+    def recorded(**given: object) -> object:
+        asked.append(given)
+        return recommend(**given)  # type: ignore[arg-type]  # what the tag gave, as it is
+
+    monkeypatch.setattr("marketing.templatetags.holdout.recommend", recorded)
+    html = render('{% recommendations "item-knn" basis=basis k=2 %}', basis=basis)
+    assert asked[0]["basis"] == ([basis] if isinstance(basis, str) else basis)
+    assert asked[0]["only"] is None
+    shown = re.findall(r'data-item="([^"]+)"', html)
+    assert len(shown) == 2
+    assert "item-1" not in shown
 
 
 def test_recommendations__unknown_strategy_or_no_database__are_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
