@@ -75,7 +75,8 @@
     if (remove) removeRow(remove.closest("[data-rows]"), remove.closest("[data-row]"));
   });
 
-  // A fragment may name the element that should have the focus after it arrived.
+  // A page may name the element that should have the focus (what was refused, and why), and so may a fragment.
+  document.querySelector("[data-focus]")?.focus();
   document.addEventListener("htmx:afterSwap", (event) => {
     event.detail.target.querySelector?.("[data-focus]")?.focus();
   });

@@ -37,7 +37,8 @@ class Watch:
     foreign: list[str] = field(default_factory=list)
 
     def on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        # That a form was refused (422) is an answer, which the browser calls an error.
+        if message.type == "error" and "status of 422" not in message.text:
             self.errors.append(message.text)
 
     def on_request(self, request: Request) -> None:
