@@ -169,7 +169,8 @@ class DeliveryStatus(models.TextChoices):
 
 
 class SkipReason(models.TextChoices):
-    """Why a message was not sent after all; everything but the last two is decided before the exposure."""
+    """Why a message was not sent after all. All is decided before the exposure; but a message that is tried again after
+    a refusal, and whose person was exposed at the first try, may meanwhile expire, be capped, or its campaign end."""
 
     NO_CONSENT = "no_consent", _("The consent was withdrawn.")
     NO_ADDRESS = "no_address", _("There is no e-mail address.")
@@ -178,6 +179,7 @@ class SkipReason(models.TextChoices):
     NOT_RENDERED = "not_rendered", _("The message could not be made.")
     NOT_ASSIGNED = "not_assigned", _("The experiment does not take this person.")
     EXPIRED = "expired", _("It was too late for it.")
+    CANCELLED = "cancelled", _("What it was to come before has happened.")
     ENDED = "ended", _("The campaign ended before.")
 
 

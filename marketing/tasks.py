@@ -108,6 +108,14 @@ def send_messages() -> None:
 
 
 @shared_task
+def start_sendings() -> None:
+    """Start the sendings whose time or trigger has come; the command is `start_sendings`."""
+    from marketing.services.sending import occasions  # the recommender's readers: beat has no use for them
+
+    occasions.start_due(at=timezone.now())
+
+
+@shared_task
 def create_affinity_segment(*, item_id: str, strategy: str, people: int, name: str, actor_id: int | None) -> None:
     """Make a segment of the people whom an item would suit; the command is `affinity_segment`."""
     from marketing.services import affinity  # numpy: beat loads this module, too, and has no use for it

@@ -46,9 +46,13 @@ class SendingFields(forms.Form):
         help_text=_("Each time the audience is chosen anew; everybody keeps the arm."),
     )
     trigger_event = forms.CharField(
-        label=_("After this event"), max_length=100, required=False, help_text=_("For example Product Added.")
+        label=_("After this event"),
+        max_length=100,
+        required=False,
+        widget=forms.TextInput(attrs={"list": "event-names"}),
+        help_text=_("For example Product Added."),
     )
-    trigger_segment = forms.ChoiceField(label=_("On entering this segment"), required=False)
+    trigger_segment = forms.ChoiceField(label=_("Or on entering this segment"), required=False)
     delay_minutes = forms.IntegerField(
         label=_("So many minutes later"), min_value=0, max_value=525_600, initial=0, required=False
     )
@@ -56,6 +60,7 @@ class SendingFields(forms.Form):
         label=_("Unless this happened since"),
         max_length=100,
         required=False,
+        widget=forms.TextInput(attrs={"list": "event-names"}),
         help_text=_("For example Order Completed."),
     )
     again_days = forms.IntegerField(

@@ -77,7 +77,7 @@ class Campaign(models.Model):
     again_days = models.PositiveSmallIntegerField(
         _("again after (days)"), null=True, blank=True, help_text=_("Empty: once per person.")
     )
-    # How far the log was read for triggers: the largest number of an event or a membership event.
+    # Until when triggers were answered, in microseconds since 1970: what came in a little late is looked at once more.
     trigger_cursor = models.BigIntegerField(default=0)
     # What it costs and what a sale leaves, in millionths of the reporting currency.
     fixed_cost = models.BigIntegerField(_("fixed cost"), default=0)

@@ -26,6 +26,9 @@ class Delivery(models.Model):
     status = models.CharField(max_length=10, choices=DeliveryStatus.choices, default=DeliveryStatus.PENDING)
     status_at = models.DateTimeField()
     send_at = models.DateTimeField(_("to be sent at"))
+    expires_at = models.DateTimeField(_("too late from"), null=True, blank=True)
+    # Of a triggered campaign: when the person did what it answers.
+    triggered_at = models.BigIntegerField(null=True, blank=True, help_text=_("Microseconds since 1970, UTC."))
     claim = models.CharField(max_length=32, blank=True, help_text=_("Of the worker that holds it now."))
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)

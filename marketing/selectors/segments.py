@@ -54,6 +54,7 @@ KINDS: Final = {
 }
 PREVIEW_BUCKETS: Final = 20  # of 1,000: a fiftieth of the people answers in a fiftieth of the time
 MOST_OVERLAPS: Final = 10
+MOST_EVENT_NAMES: Final = 300
 SAMPLE: Final = f"(SELECT s.id FROM marketing_profile s WHERE s.sample_bucket < {PREVIEW_BUCKETS})"  # noqa: S608 - constants
 Z_95: Final = 1.96  # standard deviations on either side of the mean that hold 95 % of a normal distribution
 PREVIEW_FROM: Final = 50_000  # profiles: below that the exact count is quick enough
@@ -375,3 +376,8 @@ def overlap(*, segment: Segment, limit: int = MOST_OVERLAPS) -> list[Overlap]:
     shared = {row["segment_id"]: row["shared"] for row in rows}
     found = Segment.objects.in_bulk(shared)
     return [Overlap(segment=found[pk], shared=n, percent=100 * n / total) for pk, n in shared.items()]
+
+
+def event_names() -> list[str]:
+    """Return the names of events that were ever stored, a few hundred at most, for a form that suggests them."""
+    return list(EventType.objects.order_by("name").values_list("name", flat=True)[:MOST_EVENT_NAMES])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from django.utils.functional import Promise
@@ -12,10 +13,10 @@ from django.utils.translation import gettext_lazy
 
 from experiments.selectors import list_metrics
 from experiments.services.planning import SampleSizePlan, plan
-from marketing.choices import CampaignKind
+from marketing.choices import Cadence, CampaignKind
 from marketing.creatives.lint import bad_links
 from marketing.creatives.templates import BadTemplate
-from marketing.models import Segment
+from marketing.models import EventType, Segment
 from marketing.services.campaigns import ArmDraft, CampaignDraft, Words
 from marketing.services.sending.rendering import unknown_names
 from recommender.selectors import list_strategy_choices
@@ -43,6 +44,10 @@ class Known:
     metrics: frozenset[str]
     segment_members: int | None
     """People in the draft's segment; None for everybody."""
+    events: frozenset[str]
+    """Which of the events that the draft names were ever stored."""
+    is_trigger_gone: bool
+    """Whether the segment whose entry starts it is archived."""
 
 
 def sample_size(*, draft: CampaignDraft) -> SampleSizePlan:
@@ -62,7 +67,7 @@ def launch_checks(*, draft: CampaignDraft) -> tuple[Check, ...]:
     return tuple(
         Check(code=code, label=str(label), is_done=not reason, reason=reason)
         for code, label, rule in RULES
-        if code != "mail" or draft.kind == CampaignKind.EMAIL
+        if code not in MAIL_ONLY or draft.kind == CampaignKind.EMAIL
         for reason in [rule(draft, known)]
     )
 
@@ -80,7 +85,15 @@ def _known(draft: CampaignDraft) -> Known:
         strategies=frozenset(slug for slug, _name in list_strategy_choices()),
         metrics=frozenset(metric.key for metric in list_metrics()),
         segment_members=members,
+        events=_stored_events(draft.trigger_event, draft.cancel_event),
+        is_trigger_gone=draft.trigger_segment_id is not None
+        and Segment.objects.filter(pk=draft.trigger_segment_id, archived_at__isnull=False).exists(),
     )
+
+
+def _stored_events(*names: str) -> frozenset[str]:
+    named = [name for name in names if name]
+    return frozenset(EventType.objects.filter(name__in=named).values_list("name", flat=True)) if named else frozenset()
 
 
 def _people(draft: CampaignDraft, known: Known) -> str:
@@ -156,6 +169,26 @@ def _wrong_words(name: str, words: ArmDraft | Words) -> str:
     return ""
 
 
+def _timing(draft: CampaignDraft, known: Known) -> str:
+    if draft.cadence == Cadence.RECURRING and draft.starts_at is not None and draft.ends_at is not None:
+        is_over = draft.ends_at - draft.starts_at < timedelta(days=draft.every_days or 0)
+        return _("It ends before it would be sent a second time. Let it end later, or send it once.") if is_over else ""
+    return _trigger(draft, known) if draft.cadence == Cadence.TRIGGERED else ""
+
+
+def _trigger(draft: CampaignDraft, known: Known) -> str:
+    if draft.trigger_event and draft.trigger_event == draft.cancel_event:
+        return _("The event that starts it also cancels it: nobody would get anything.")
+    named = {name for name in (draft.trigger_event, draft.cancel_event) if name}
+    if unknown := sorted(named - known.events):
+        return _("Nobody has ever done this: %(events)s. Check how the shop spells it.") % {
+            "events": ", ".join(f"“{name}”" for name in unknown)
+        }
+    if draft.trigger_segment_id is not None and known.is_trigger_gone:
+        return _("The segment that starts it is in the archive: nobody enters it any more.")
+    return ""
+
+
 def _difference(draft: CampaignDraft, known: Known) -> str:
     shown = {
         (arm.subject, arm.headline, arm.body, arm.button_text, arm.image, arm.link, arm.strategy) for arm in draft.arms
@@ -198,6 +231,7 @@ def _duration(draft: CampaignDraft, known: Known) -> str:
     return ""
 
 
+MAIL_ONLY: Final = ("mail", "timing")
 Rule = Callable[[CampaignDraft, Known], str]
 RULES: Final[tuple[tuple[str, str | Promise, Rule], ...]] = (
     ("people", gettext_lazy("People to address"), _people),
@@ -205,6 +239,7 @@ RULES: Final[tuple[tuple[str, str | Promise, Rule], ...]] = (
     ("control", gettext_lazy("A control group"), _control),
     ("arms", gettext_lazy("Something to compare"), _arms),
     ("mail", gettext_lazy("A message that may be sent"), _mail),
+    ("timing", gettext_lazy("A time when it is sent"), _timing),
     ("difference", gettext_lazy("Arms that differ"), _difference),
     ("shares", gettext_lazy("Shares that add up"), _shares),
     ("strategies", gettext_lazy("Recommendations that exist"), _strategies),

@@ -28,6 +28,7 @@ SCHEDULE: Final = (
     ("Send the weekly digest", "experiments.tasks.send_digests", 3_600),
     ("Update the holdout ledger", "experiments.tasks.update_ledger", 86_400),
     ("Send messages that are due", "marketing.tasks.send_messages", 2),
+    ("Start sendings whose occasion has come", "marketing.tasks.start_sendings", 15),
     ("Read bounces and complaints", "marketing.tasks.read_bounces", 60),
     ("Look up the senders' domains", "marketing.tasks.check_senders", 86_400),
     ("Launch and finish campaigns that are due", "marketing.tasks.advance_campaigns", 30),

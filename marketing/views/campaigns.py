@@ -31,6 +31,7 @@ from marketing.selectors.dashboard import card_of, cards_of, funnel, mail_funnel
 from marketing.selectors.economics import economics_of
 from marketing.selectors.recommendations import campaign_recommendations
 from marketing.selectors.reviews import is_review_required
+from marketing.selectors.segments import event_names
 from marketing.selectors.sending import sending_of
 from marketing.services import lifecycle
 from marketing.services.advice import advise
@@ -220,6 +221,7 @@ def _form_page(
         "arms": arms,
         "campaign": campaign,
         "is_mail": is_mail,
+        "event_names": event_names() if is_mail else (),
         "is_review_required": is_review_required(),
     }
     return render(request, "marketing/campaigns/form.html", context, status=422 if form.is_bound else 200)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from marketing.choices import CampaignKind, IdentityKind, Purpose
-from marketing.models import Campaign, Profile, Sender
+from marketing.models import Campaign, EventType, Profile, Sender
 from marketing.services.campaigns import ArmDraft
 from marketing.services.profiles import create_profile
 from tests.factories.campaigns import STARTED, make_campaign
@@ -56,4 +56,7 @@ def make_mailing(**overrides: Any) -> Campaign:
         "window_from": 0,
         "window_until": 24,
     }
+    for name in ("trigger_event", "cancel_event"):
+        if overrides.get(name):
+            EventType.objects.get_or_create(name=overrides[name])  # somebody did it before
     return make_campaign(**{**fields, **overrides})

@@ -15,6 +15,7 @@ from marketing.models import Campaign, Consent, Delivery, FrequencyCap
 from marketing.services.sending.audience import audience
 from marketing.services.sending.suppression import suppressed
 from marketing.services.sending.timing import Window
+from marketing.services.sending.triggers import last_happened
 
 REACHED: Final = (
     DeliveryStatus.SENDING,
@@ -47,11 +48,17 @@ def recheck(*, campaign: Campaign, deliveries: Sequence[Delivery], at: datetime)
     )
     stopped = suppressed(addresses={row.profile.email for row in deliveries if row.profile.email})
     capped = _capped(profile_ids, channel=campaign.kind, at=at)
-    window = Window(campaign.window_from, campaign.window_until)
+    last = last_happened(event=campaign.cancel_event, profile_ids=profile_ids)
+    cancelled = {
+        row.profile_id
+        for row in deliveries
+        if row.triggered_at is not None and last.get(row.profile_id, 0) > row.triggered_at
+    }
+    window = Window.of(campaign)
     checked = Checked(ready=[], skipped={}, later={})
     for row in deliveries:
-        reason = _why_not(row, may=may, stopped=stopped, capped=capped)
         opens = window.opens(at=at, zone=row.profile.timezone)
+        reason = _why_not(row, opens=opens, may=may, stopped=stopped, capped=capped, cancelled=cancelled)
         if reason is not None:
             checked.skipped.setdefault(reason, []).append(row.pk)
         elif opens > at:
@@ -61,13 +68,19 @@ def recheck(*, campaign: Campaign, deliveries: Sequence[Delivery], at: datetime)
     return checked
 
 
-def _why_not(row: Delivery, *, may: set[int], stopped: set[str], capped: set[int]) -> SkipReason | None:
+def _why_not(
+    row: Delivery, *, opens: datetime, may: set[int], stopped: set[str], capped: set[int], cancelled: set[int]
+) -> SkipReason | None:
     if not row.profile.email:
         return SkipReason.NO_ADDRESS
     if row.profile_id not in may:
         return SkipReason.NO_CONSENT
     if row.profile.email in stopped:
         return SkipReason.SUPPRESSED
+    if row.profile_id in cancelled:
+        return SkipReason.CANCELLED
+    if row.expires_at is not None and opens >= row.expires_at:
+        return SkipReason.EXPIRED
     return SkipReason.CAPPED if row.profile_id in capped else None
 
 

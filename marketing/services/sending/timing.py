@@ -1,8 +1,8 @@
-"""When a message may go: the campaign's hours in the recipient's time zone, and so many a minute."""
+"""When a message may go: the campaign's days and hours in the recipient's time zone, and so many a minute."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -10,22 +10,32 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-MIDNIGHT = 24  # as the end of a window
+from marketing.models import Campaign
+
+EVERY_DAY = frozenset(range(7))
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Hours of the recipient's day, the end left out: 8 to 20 is 08:00 to 19:59."""
+    """Hours of the recipient's day, the end left out: 8 to 20 is 08:00 to 19:59; on these weekdays (0 is Monday)."""
 
     first: int
     end: int
+    weekdays: Collection[int] = EVERY_DAY
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> Window:
+        """Return a campaign's window; one without weekdays has them all."""
+        return cls(campaign.window_from, campaign.window_until, campaign.weekdays or EVERY_DAY)
 
     def opens(self, *, at: datetime, zone: str) -> datetime:
         """Return the first moment from `at` on that lies in the window of somebody in this time zone."""
         local = at.astimezone(_zone(zone))
-        if self.first <= local.hour < self.end:
+        if local.weekday() in self.weekdays and self.first <= local.hour < self.end:
             return at
         day = local if local.hour < self.first else local + timedelta(days=1)
+        while day.weekday() not in self.weekdays:
+            day += timedelta(days=1)
         # Built anew from its parts: the day may have another offset than now.
         start = datetime(day.year, day.month, day.day, self.first, tzinfo=_zone(zone))
         return start.astimezone(UTC)

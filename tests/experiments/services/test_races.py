@@ -3,8 +3,6 @@ SQLite lets one writer in at a time (`transaction_mode` IMMEDIATE), and its test
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -16,38 +14,16 @@ from experiments.services import decision, lifecycle
 from experiments.services.design import create_layer
 from experiments.services.exposure import ExposureRow, microseconds, record_many
 from tests.factories.experiments import STARTED, make_experiment
+from tests.races import at_once
 
 LATER = STARTED + timedelta(days=2)
-
-
-def _at_once(*actions: Callable[[], object]) -> list[Exception]:
-    """Run the actions on connections of their own, begun together; return what they raised."""
-    errors: list[Exception] = []
-    together = threading.Barrier(len(actions))
-
-    def run(action: Callable[[], object]) -> None:
-        try:
-            together.wait(timeout=10)
-            action()
-        except Exception as error:  # noqa: BLE001 (the assertion is about what was raised)
-            errors.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(action,)) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
-    return errors
-
 
 if connection.vendor == "postgresql":
 
     @pytest.mark.django_db(transaction=True)
     def test_start__by_two_at_once__one_wins() -> None:
         key = make_experiment().key
-        errors = _at_once(*[lambda: lifecycle.start(experiment_key=key, at=STARTED)] * 4)
+        errors = at_once(*[lambda: lifecycle.start(experiment_key=key, at=STARTED)] * 4)
         assert [type(error) for error in errors] == [CannotTransition] * 3
         assert ChangeLog.objects.filter(transition="start").count() == 1
         assert Experiment.objects.get().version == 2
@@ -56,14 +32,14 @@ if connection.vendor == "postgresql":
     def test_start__two_experiments_of_one_layer_at_once__one_wins() -> None:
         create_layer(key="home", name="Home")
         keys = [make_experiment(layer_key="home").key for _ in range(3)]
-        errors = _at_once(*(lambda key=key: lifecycle.start(experiment_key=key, at=STARTED) for key in keys))
+        errors = at_once(*(lambda key=key: lifecycle.start(experiment_key=key, at=STARTED) for key in keys))
         assert [error.reasons[0].code for error in errors if isinstance(error, CannotTransition)] == ["layer_taken"] * 2
         assert Experiment.objects.live().count() == 1
 
     @pytest.mark.django_db(transaction=True)
     def test_decide__by_two_at_once__one_decision() -> None:
         key = make_experiment(status="running").key
-        errors = _at_once(*[lambda: decision.decide(experiment_key=key, outcome="stop", reason="Harm.", at=LATER)] * 3)
+        errors = at_once(*[lambda: decision.decide(experiment_key=key, outcome="stop", reason="Harm.", at=LATER)] * 3)
         assert [type(error) for error in errors] == [CannotTransition] * 2
         assert Experiment.objects.get().decisions.count() == 1
 
@@ -84,7 +60,7 @@ if connection.vendor == "postgresql":
                 for number in range(2_000)
             ]
 
-        errors = _at_once(
+        errors = at_once(
             *(lambda hour=hour: record_many(rows=rows(hour)[:: 1 if hour % 2 else -1]) for hour in range(1, 5))
         )
         assert errors == []

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from experiments.services.metrics import ensure_builtin_metrics
+from marketing.models import EventType, Segment
 from marketing.services.campaigns import CampaignDraft
 from marketing.services.checks import launch_checks, reasons_against, sample_size
 from tests.factories.campaigns import CONTROL, PERSONAL, make_catalogue, make_draft, make_members
+from tests.factories.marketing import NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -67,3 +70,32 @@ def test_sample_size__control_not_first__is_the_same_as_control_first() -> None:
     turned = replace(draft, arms=draft.arms[::-1])
     assert sample_size(draft=draft) == sample_size(draft=turned)
     assert sample_size(draft=draft).total is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"cadence": "triggered", "trigger_event": "Product Added"}, ""),
+        ({"cadence": "triggered", "trigger_event": "Produkt Added"}, "Nobody has ever done this: “Produkt Added”"),
+        ({"cadence": "triggered", "trigger_event": "Product Added", "cancel_event": "Bought"}, "“Bought”"),
+        ({"cadence": "triggered", "trigger_event": "Product Added", "cancel_event": "Product Added"}, "also cancels"),
+        ({"cadence": "recurring", "every_days": 7}, ""),
+        ({"cadence": "recurring", "every_days": 7, "ends_at": NOW + timedelta(days=7)}, ""),
+        ({"cadence": "recurring", "every_days": 7, "ends_at": NOW + timedelta(days=6)}, "a second time"),
+    ],
+)
+def test_launch_checks__time_of_sending__makes_sense(change: dict[str, Any], said: str) -> None:
+    EventType.objects.create(name="Product Added")
+    draft = make_draft(kind="email", starts_at=NOW, **change)
+    (check,) = [one for one in launch_checks(draft=draft) if one.code == "timing"]
+    assert check.is_done is not bool(said)
+    assert said in check.reason
+
+
+def test_launch_checks__trigger_segment_in_the_archive__is_said() -> None:
+    segment = make_members()
+    draft = make_draft(kind="email", cadence="triggered", trigger_segment_id=segment.pk)
+    assert "timing" not in blocked(draft)
+    Segment.objects.filter(pk=segment.pk).update(archived_at=NOW)
+    (reason,) = [check.reason for check in launch_checks(draft=draft) if check.code == "timing"]
+    assert "archive" in reason

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from experiments.selectors import clear_config_cache, get_status
 from experiments.services.metrics import ensure_builtin_metrics
-from marketing.models import Campaign, Profile
+from marketing.models import Campaign, EventType, Profile
 from tests.factories.campaigns import (
     let_one_person_launch,
     make_campaign,
@@ -353,3 +353,32 @@ def test_campaign_pages__roles__see_what_they_may(client: Client, role: str, all
 def test_campaign_pages__not_signed_in__ask_to_sign_in(client: Client) -> None:
     response = client.get(reverse("marketing:campaign-list"))
     assert response["Location"] == "/accounts/login/?next=/campaigns/"
+
+
+def test_campaign_create__abandoned_cart__is_stored_and_shown_again(marketer: Client) -> None:
+    EventType.objects.create(name="Product Added")
+    page = marketer.get(reverse("marketing:campaign-create") + "?kind=email").content.decode()
+    assert '<option value="Product Added"></option>' in page
+    given = {
+        "kind": "email",
+        "cadence": "triggered",
+        "trigger_event": "Product Added",
+        "delay_minutes": "90",
+        "cancel_event": "Order Completed",
+        "every_days": "3",  # belongs to another choice, and is hidden
+        "weekdays": ["0", "4"],
+        "expires_hours": "12",
+    }
+    marketer.post(reverse("marketing:campaign-create"), form_data(save="1", **given))
+    campaign = Campaign.objects.get()
+    assert (campaign.cadence, campaign.trigger_event, campaign.delay_minutes) == ("triggered", "Product Added", 90)
+    assert (campaign.every_days, campaign.weekdays, campaign.expires_hours) == (None, [0, 4], 12)
+    again = marketer.get(reverse("marketing:campaign-edit", args=[campaign.slug])).content.decode()
+    assert 'value="Order Completed"' in again
+    assert '<option value="triggered" selected>' in again
+
+
+def test_campaign_create__trigger_without_a_start__is_asked_for(marketer: Client) -> None:
+    answer = marketer.post(reverse("marketing:campaign-create"), form_data(kind="email", cadence="triggered"))
+    assert answer.status_code == 422
+    assert "It starts with an event or with a segment" in answer.content.decode()
