@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.selectors.clients import left_out_reason, segments_in_rules, unit_types
-from experiments.selectors.collisions import Collision, list_collisions
+from experiments.selectors.collisions import Collision, Planned, list_collisions, list_planned_collisions
 from experiments.selectors.config import HoldoutConfig, clear_config_cache, get_config, list_configs, list_holdouts
 from experiments.selectors.experiments import (
     Change,
@@ -35,6 +35,7 @@ __all__ = [
     "ExposedUnits",
     "HoldoutConfig",
     "MetricChoice",
+    "Planned",
     "StoredResults",
     "UnitExposure",
     "clear_config_cache",
@@ -56,6 +57,7 @@ __all__ = [
     "list_exposed",
     "list_holdouts",
     "list_metrics",
+    "list_planned_collisions",
     "list_unit_exposures",
     "open_facts_since",
     "segments_in_rules",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils.module_loading import import_string
 
 from experiments.choices import ExperimentStatus
@@ -49,6 +50,21 @@ class _Traffic:
     share: float
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is being planned: whom it addresses, which part of them it takes in, and where it reaches them.
+
+    It need not be an experiment yet; `key` is empty then.
+    """
+
+    unit_type: str
+    rule: Rule
+    key: str = ""
+    share: float = 1.0
+    place: Place | None = None
+    payload: frozenset[str] = frozenset()
+
+
 def list_collisions(*, experiment_key: str) -> list[Collision]:
     """Live experiments with the same kind of unit outside of the experiment's own layer, most shared units first.
 
@@ -57,34 +73,67 @@ def list_collisions(*, experiment_key: str) -> list[Collision]:
     experiment = Experiment.objects.filter(key=experiment_key).first()
     if experiment is None or experiment.status == ExperimentStatus.ARCHIVED:
         return []
-    rivals = Experiment.objects.live().filter(unit_type=experiment.unit_type).exclude(pk=experiment.pk)
+    rivals = _rivals(experiment.unit_type).exclude(pk=experiment.pk)
     if experiment.layer_id is not None:
         rivals = rivals.exclude(layer=experiment.layer_id)
-    exposed = dict(rivals.annotate(n=Count("exposures__unit_id", distinct=True)).values_list("pk", "n"))
-    rows = sorted(rivals, key=lambda rival: (-exposed[rival.pk], rival.key))
+    rows = list(rivals)
     if not rows:
         return []
-    people: People = import_string(settings.EXPERIMENTS_PEOPLE)()
-    keys = [experiment.key, *(rival.key for rival in rows)]
-    places, names, traffic = people.places(experiment_keys=keys), _payload_names(keys), _traffic([experiment, *rows])
-    mine, my_place = traffic[experiment.pk], places.get(experiment.key)
+    known = _Known([experiment, *rows])
+    traffic = known.traffic[experiment.pk]
+    planned = Planned(
+        unit_type=experiment.unit_type,
+        rule=traffic.rule,
+        key=experiment.key,
+        share=traffic.share,
+        place=known.places.get(experiment.key),
+        payload=frozenset(known.names[experiment.key]),
+    )
+    return _collisions(planned, rows, known)
+
+
+def list_planned_collisions(*, planned: Planned) -> list[Collision]:
+    """The same for what is no experiment yet: every live one with the same kind of unit."""
+    rows = list(_rivals(planned.unit_type))
+    return _collisions(planned, rows, _Known(rows)) if rows else []
+
+
+def _rivals(unit_type: str) -> QuerySet[Experiment]:
+    rows = Experiment.objects.live().filter(unit_type=unit_type)
+    return rows.annotate(exposed_n=Count("exposures__unit_id", distinct=True)).order_by("-exposed_n", "key")
+
+
+class _Known:
+    """What has to be known of all of the experiments, each in one query."""
+
+    def __init__(self, experiments: Sequence[Experiment]) -> None:
+        keys = [experiment.key for experiment in experiments]
+        self.people: People = import_string(settings.EXPERIMENTS_PEOPLE)()
+        self.places = self.people.places(experiment_keys=keys)
+        self.names = _payload_names(keys)
+        self.traffic = _traffic(experiments)
+
+
+def _collisions(planned: Planned, rows: Sequence[Any], known: _Known) -> list[Collision]:
+    """`rows` are rivals with their `exposed_n`, most of it first."""
     found = []
     for index, rival in enumerate(rows):
-        theirs, their_place = traffic[rival.pk], places.get(rival.key)
-        both = [(experiment.key, mine.rule), (rival.key, theirs.rule)]
-        audience_n = people.count(experiments=both) if index < MOST_COUNTED else None
+        theirs, their_place = known.traffic[rival.pk], known.places.get(rival.key)
+        both = [(planned.key, planned.rule), (rival.key, theirs.rule)]
+        audience_n = known.people.count(experiments=both) if index < MOST_COUNTED else None
+        is_met = planned.place is not None and their_place is not None and planned.place.meets(their_place)
         found.append(
             Collision(
                 key=rival.key,
                 name=rival.name,
-                exposed_n=exposed[rival.pk],
-                shared_n=round(exposed[rival.pk] * mine.share),
+                exposed_n=rival.exposed_n,
+                shared_n=round(rival.exposed_n * planned.share),
                 audience_n=audience_n,
                 # Their hashes are independent, so that the shares multiply.
-                both_n=None if audience_n is None else round(audience_n * mine.share * theirs.share),
-                place=their_place if my_place and their_place and my_place.meets(their_place) else None,
+                both_n=None if audience_n is None else round(audience_n * planned.share * theirs.share),
+                place=their_place if is_met else None,
                 # Whatever has a place of its own overwrites nothing elsewhere.
-                payload=() if my_place or their_place else tuple(sorted(names[experiment.key] & names[rival.key])),
+                payload=() if planned.place or their_place else tuple(sorted(planned.payload & known.names[rival.key])),
             )
         )
     return sorted(found, key=lambda one: (not one.is_serious, -one.exposed_n, one.key))

@@ -51,16 +51,18 @@ class ProfilePeople:
     def places(self, *, experiment_keys: Sequence[str]) -> Mapping[str, Place]:
         """Return where the campaigns of these experiments reach people."""
         campaigns = Campaign.objects.filter(experiment_key__in=experiment_keys).order_by("pk")
-        return {
-            campaign.experiment_key: Place(
-                kind=campaign.kind,
-                label=campaign.get_kind_display(),
-                name=campaign.slug,
-                starts_at=campaign.starts_at or campaign.launched_at,
-                ends_at=campaign.finished_at or campaign.ends_at,
-            )
-            for campaign in campaigns
-        }
+        return {campaign.experiment_key: place_of(campaign) for campaign in campaigns}
+
+
+def place_of(campaign: Campaign) -> Place:
+    """Return where and when a campaign reaches people."""
+    return Place(
+        kind=campaign.kind,
+        label=campaign.get_kind_display(),
+        name=campaign.slug,
+        starts_at=campaign.starts_at or campaign.launched_at,
+        ends_at=campaign.finished_at or campaign.ends_at,
+    )
 
 
 def targeted(rule: targeting.Rule) -> Condition:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
@@ -27,6 +29,7 @@ from marketing.selectors.campaigns import (
     outside_counts,
     page_config,
 )
+from marketing.selectors.collisions import campaign_collisions
 from marketing.selectors.dashboard import card_of, cards_of, funnel, mail_funnel, retention, status_counts
 from marketing.selectors.economics import economics_of
 from marketing.selectors.recommendations import campaign_recommendations
@@ -42,6 +45,9 @@ from marketing.services.previews import preview_draft, seats
 from marketing.services.sending import outbox
 
 PER_PAGE = 25
+
+LEADS_TO_LAUNCH: Final = ("launch", "schedule", "submit", "approve")
+"""Transitions before which a person looks at what the campaign would run beside."""
 
 
 @login_required
@@ -134,7 +140,7 @@ def campaign_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "recommendations": campaign_recommendations(campaign=campaign),
         "activity": activity(campaign=campaign),
         "transitions": lifecycle.available(campaign=campaign),
-        "checks": launch_checks(draft=draft_of(campaign=campaign)) if campaign.status == CampaignStatus.DRAFT else (),
+        **_readiness(campaign),
         "seats": seats(campaign=page_config(slug=slug), at=timezone.now()) if campaign.is_demo else (),
     }
     return render(request, "marketing/campaigns/detail.html", context)
@@ -185,8 +191,24 @@ def campaign_transition(request: HttpRequest, slug: str, name: str) -> HttpRespo
             return redirect("marketing:campaign-detail", slug)
     else:
         reasons = tuple(lifecycle.what_blocks(campaign=campaign, name=name, at=timezone.now(), actor=_actor(request)))
-    context = {"campaign": campaign, "rule": rule, "reasons": reasons, "rows": described_arms(campaign=campaign)}
+    context = {
+        "campaign": campaign,
+        "rule": rule,
+        "reasons": reasons,
+        "rows": described_arms(campaign=campaign),
+        "collisions": campaign_collisions(campaign=campaign) if name in LEADS_TO_LAUNCH else (),
+    }
     return render(request, "marketing/campaigns/confirm.html", context, status=409 if request.method == "POST" else 200)
+
+
+def _readiness(campaign: Campaign) -> dict[str, object]:
+    """What a draft's launch needs, and what it would run beside."""
+    if campaign.status != CampaignStatus.DRAFT:
+        return {}
+    return {
+        "checks": launch_checks(draft=draft_of(campaign=campaign)),
+        "collisions": campaign_collisions(campaign=campaign),
+    }
 
 
 def _campaign(slug: str) -> Campaign:
