@@ -170,6 +170,14 @@ def send_preference_link(address: str) -> None:
 
 
 @shared_task
+def send_confirmation(profile_id: int) -> None:
+    """Ask somebody to confirm a yes to e-mail; the command is `send_confirmation`."""
+    from marketing.services.confirmation import send_question  # as above
+
+    send_question(profile_id=profile_id)
+
+
+@shared_task
 def apply_retention() -> None:
     """Delete what is older than its limit; the command is `apply_retention`."""
     for one in retention.apply_retention(at=timezone.now()):

@@ -85,6 +85,7 @@ CAMPAIGNS = [
     path("me/", person.start, name="me-start"),
     path("me/link/", person.link, name="me-link"),
     path("me/erased/", person.erased, name="me-erased"),
+    path("me/confirm/<str:token>/", person.confirm, name="me-confirm"),
     path("me/<str:token>/", person.preferences, name="me"),
     path("me/<str:token>/history/", person.history, name="me-history"),
     path("me/<str:token>/data/", person.data, name="me-data"),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from django.db.models import OuterRef, Subquery
 
 from marketing.choices import Purpose, RequestStatus
 from marketing.models import Consent, ConsentText, DataRequest
 from marketing.segmentation.clock import from_micros
+
+UNCONFIRMED: Final = "unconfirmed"
+"""In the evidence of a statement: a yes that counts as a no until its link was followed."""
 
 
 def consent_state(*, profile_id: int) -> dict[str, Consent]:
@@ -25,6 +29,13 @@ def has_consent(*, profile_id: int, purpose: Purpose | str, before: int | None =
     if before is not None:
         rows = rows.filter(at__lt=before)
     return bool(rows.order_by("-at", "-id").values_list("granted", flat=True).first())
+
+
+def unconfirmed(*, profile_id: int) -> Consent | None:
+    """Return the yes to marketing e-mail that waits for its confirmation, if nothing was said since: a no so far."""
+    rows = Consent.objects.filter(profile=profile_id, purpose=Purpose.MARKETING_EMAIL)
+    newest = rows.order_by("-at", "-id").first()
+    return newest if newest is not None and not newest.granted and newest.evidence.get(UNCONFIRMED) else None
 
 
 def anybody_agreed(*, purpose: Purpose) -> bool:

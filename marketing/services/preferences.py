@@ -1,8 +1,9 @@
 """What a person decides about their own data: the links that prove who asks, and what was chosen.
 
-Two kinds of links. One in a message lets its bearer change preferences, for as long as people keep messages. One that
+Links of three kinds. One in a message lets its bearer change preferences, for as long as people keep messages. One that
 was asked for, sent to the person's own address and valid for an hour, also hands the data out and deletes it: messages
-get forwarded.
+get forwarded. One made for a browser that we know does the same, but proves no address: whoever says yes to e-mail
+there is asked once more, by a message to the address (`confirmation.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from marketing.channels.note import send_note
 from marketing.choices import ASKED_PURPOSES, IdentityKind, Purpose
 from marketing.models import Consent, Profile
 from marketing.segmentation.clock import to_micros
-from marketing.selectors.consent import consent_state
+from marketing.selectors.consent import UNCONFIRMED, consent_state, unconfirmed
 from marketing.selectors.profiles import find_by_identity
 from marketing.services.audience import Visitor, find_person
 from marketing.services.consent import Statement, object_to_marketing, record_consents
@@ -32,6 +33,7 @@ from marketing.services.tracking import store_withdrawals
 
 PREFERENCES: Final = "marketing.person.preferences"
 RIGHTS: Final = "marketing.person.rights"
+BROWSER: Final = "marketing.person.browser"
 KEPT: Final = timedelta(days=400)
 """How long the link of a message works; CAN-SPAM asks for 30 days."""
 FRESH: Final = timedelta(hours=1)
@@ -47,6 +49,8 @@ class Bearer:
 
     profile_id: int
     has_rights: bool
+    reads_mailbox: bool
+    """Whether the link came by e-mail, to the person's own address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,11 @@ class Choice:
 
 def preferences_path(*, public_id: uuid.UUID, has_rights: bool = False) -> str:
     """Return the path of somebody's preference centre, signed; nothing in it names the person."""
-    token = signing.dumps(public_id.hex, salt=RIGHTS if has_rights else PREFERENCES)
-    return reverse("marketing:me", args=[token])
+    return _path(public_id, salt=RIGHTS if has_rights else PREFERENCES)
+
+
+def _path(public_id: uuid.UUID, *, salt: str) -> str:
+    return reverse("marketing:me", args=[signing.dumps(public_id.hex, salt=salt)])
 
 
 def preferences_url(*, public_id: uuid.UUID, has_rights: bool = False) -> str:
@@ -71,14 +78,14 @@ def preferences_url(*, public_id: uuid.UUID, has_rights: bool = False) -> str:
 
 def read_link(*, token: str) -> Bearer | None:
     """Return whom a link is about; None where it is not ours, too old, or about nobody any more: all the same."""
-    for salt, age in ((RIGHTS, FRESH), (PREFERENCES, KEPT)):
+    for salt, age in ((RIGHTS, FRESH), (BROWSER, FRESH), (PREFERENCES, KEPT)):
         try:
             public_id = uuid.UUID(signing.loads(token, salt=salt, max_age=age))
         except (signing.BadSignature, ValueError, TypeError, AttributeError):
             continue
         row = Profile.objects.filter(public_id=public_id).values_list("pk", "merged_into_id").first()
         if row is not None:
-            return Bearer(profile_id=row[1] or row[0], has_rights=salt == RIGHTS)
+            return Bearer(row[1] or row[0], has_rights=salt != PREFERENCES, reads_mailbox=salt != BROWSER)
     return None
 
 
@@ -88,7 +95,7 @@ def path_of_visitor(*, visitor: Visitor) -> str:
     if person is None:
         return ""
     public_id = Profile.objects.values_list("public_id", flat=True).get(pk=person.profile_id)
-    return preferences_path(public_id=public_id, has_rights=True)
+    return _path(public_id, salt=BROWSER)
 
 
 def send_link(*, address: str) -> bool:
@@ -115,31 +122,39 @@ def current_choice(*, profile_id: int) -> Choice:
 
 
 @transaction.atomic
-def choose(*, profile_id: int, choice: Choice, texts: Mapping[str, str], at: datetime) -> int:
+def choose(
+    *, profile_id: int, choice: Choice, texts: Mapping[str, str], at: datetime, reads_mailbox: bool = True
+) -> int:
     """Store what changed, as new statements with the words that were shown; return how many.
 
-    `texts` holds what stood beside each purpose. An objection outweighs every yes that is chosen together with it.
+    `texts` holds what stood beside each purpose. An objection outweighs every yes that is chosen together with it. A
+    new yes to e-mail of somebody of whom we do not know that they read the mailbox waits: it is stored as a no.
     """
     Profile.objects.select_for_update().get(pk=profile_id)
     before = current_choice(profile_id=profile_id)
+    is_waiting = unconfirmed(profile_id=profile_id) is not None
     wanted = frozenset() if choice.objects else choice.granted
     statements = []
     for purpose in ASKED_PURPOSES:
         granted = purpose.value in (choice.granted if purpose == Purpose.ANALYTICS else wanted)
         is_mail = purpose == Purpose.MARKETING_EMAIL
         is_same = granted == (purpose.value in before.granted)
+        if is_mail and is_waiting:
+            is_same = False
+        waits = is_mail and granted and not reads_mailbox and purpose.value not in before.granted
         if is_same and not (is_mail and granted and choice.most_mails != before.most_mails):
             continue
         statements.append(
             Statement(
                 profile_id=profile_id,
                 purpose=purpose,
-                granted=granted,
+                granted=granted and not waits,
                 text_version=TEXT_VERSION,
                 text=texts[purpose.value],
                 source=SOURCE,
                 at=to_micros(at),
-                evidence={"most_mails": choice.most_mails} if is_mail and granted and choice.most_mails else {},
+                evidence=({"most_mails": choice.most_mails} if is_mail and granted and choice.most_mails else {})
+                | ({UNCONFIRMED: True} if waits else {}),
             )
         )
     record_consents(statements=statements)

@@ -17,8 +17,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from marketing import tasks
 from marketing.forms.preferences import AddressForm, PreferencesForm, words
-from marketing.selectors.consent import data_request, data_requests, said
+from marketing.selectors.consent import data_request, data_requests, said, unconfirmed
 from marketing.services import answers
+from marketing.services.confirmation import confirm_email, may_confirm
 from marketing.services.preferences import Bearer, choose, current_choice, path_of_visitor, read_link
 from marketing.services.privacy import erase_profile
 from marketing.views.visitor import play, remember_visitor, visitor_of
@@ -80,10 +81,31 @@ def preferences(request: HttpRequest, bearer: Bearer, token: str) -> HttpRespons
     if request.method == "POST":
         form = PreferencesForm(request.POST)
         if form.is_valid():
-            choose(profile_id=bearer.profile_id, choice=form.choice(), texts=words(), at=timezone.now())
+            choose(
+                profile_id=bearer.profile_id,
+                choice=form.choice(),
+                texts=words(),
+                at=timezone.now(),
+                reads_mailbox=bearer.reads_mailbox,
+            )
             messages.success(request, _("Saved. It holds from now on."))
+            if unconfirmed(profile_id=bearer.profile_id) is not None:
+                transaction.on_commit(partial(tasks.send_confirmation.delay, bearer.profile_id))
+                messages.info(request, _("E-mail comes only after you have followed the link that we send you now."))
             return redirect("marketing:me", token=token)
     return render(request, "marketing/person/preferences.html", {"form": form, "token": token, "bearer": bearer})
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirm(request: HttpRequest, token: str) -> HttpResponse:
+    """Ask (GET: mail scanners open every link), and take the yes to e-mail (POST)."""
+    is_done = request.method == "POST" and confirm_email(token=token, at=timezone.now())
+    if not is_done and not may_confirm(token=token):
+        raise Http404
+    response = render(request, "marketing/person/confirm.html", {"is_done": is_done})
+    response["Referrer-Policy"] = "same-origin"
+    return response
 
 
 @never_cache

@@ -135,6 +135,7 @@ MATRIX: dict[str, Row] = {
     "marketing:me-start": Row(PUBLIC),
     "marketing:me-link": Row(PUBLIC),
     "marketing:me-erased": Row(PUBLIC),
+    "marketing:me-confirm": Row(PUBLIC, arguments={"token": "wrong"}),
     "marketing:me": Row(PUBLIC, arguments={"token": "wrong"}),
     "marketing:me-history": Row(PUBLIC, arguments={"token": "wrong"}),
     "marketing:me-data": Row(PUBLIC, arguments={"token": "wrong"}),
