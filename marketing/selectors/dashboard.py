@@ -44,8 +44,8 @@ class CampaignCard:
 
     @property
     def comparison(self) -> ComparisonReport | None:
-        """The first treated arm against control on the goal."""
-        return first_comparison(self.report)
+        """The arm that the verdict is about, otherwise the first treated one, against control on the goal."""
+        return deciding_comparison(self.report)
 
     @property
     def is_certain(self) -> bool:
@@ -154,10 +154,13 @@ def _is_decidable(card: CampaignCard) -> bool:
     return card.experiment_status in UNDECIDED
 
 
-def first_comparison(report: ExperimentReport | None) -> ComparisonReport | None:
-    """Return the first treated arm against control on the goal; None before the first refresh."""
+def deciding_comparison(report: ExperimentReport | None) -> ComparisonReport | None:
+    """Return the verdict's arm against control on the goal, otherwise the first one; None before the first refresh."""
     metric = report.primary if report is not None else None
-    return metric.comparisons[0] if metric is not None and metric.comparisons else None
+    if report is None or metric is None or not metric.comparisons:
+        return None
+    named = (one for one in metric.comparisons if one.arm == report.verdict.arm)
+    return next(named, metric.comparisons[0])
 
 
 def funnel(*, campaign: Campaign, report: ExperimentReport | None) -> list[FunnelRow]:
@@ -175,6 +178,13 @@ def funnel(*, campaign: Campaign, report: ExperimentReport | None) -> list[Funne
         )
         for arm in campaign.arms.order_by("position")
     ]
+
+
+def shown_arm(*, card: CampaignCard, rows: list[FunnelRow]) -> str:
+    """Return the name of the arm whose effect a campaign's page shows first; empty where there is only one."""
+    shown = card.comparison
+    treated = {row.key: row.name for row in rows if not row.is_control}
+    return treated.get(shown.arm, "") if shown is not None and len(treated) > 1 else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,15 @@ from marketing.selectors.campaigns import (
     page_config,
 )
 from marketing.selectors.collisions import campaign_collisions
-from marketing.selectors.dashboard import card_of, cards_of, funnel, mail_funnel, retention, status_counts
+from marketing.selectors.dashboard import (
+    card_of,
+    cards_of,
+    funnel,
+    mail_funnel,
+    retention,
+    shown_arm,
+    status_counts,
+)
 from marketing.selectors.economics import economics_of
 from marketing.selectors.recommendations import campaign_recommendations
 from marketing.selectors.reviews import is_review_required
@@ -263,6 +271,7 @@ def _result(campaign: Campaign) -> dict[str, object]:
         "report": card.report,
         "results": get_results(experiment_key=key) if key else None,
         "card": card,
+        "shown_arm": shown_arm(card=card, rows=rows),
         "funnel": rows,
         "is_live": campaign.status == CampaignStatus.RUNNING,
     }

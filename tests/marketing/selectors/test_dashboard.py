@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from experiments.reports import (
@@ -22,12 +24,14 @@ from marketing.models import Campaign
 from marketing.selectors import dashboard
 from marketing.selectors.dashboard import (
     CampaignCard,
+    FunnelRow,
     Stage,
     attention,
     card_of,
     cards_of,
     funnel,
     running_cards,
+    shown_arm,
     status_counts,
 )
 from marketing.services.experience import serve
@@ -133,6 +137,19 @@ def test_cards__with_and_without_report__find_the_first_comparison(monkeypatch: 
     with_report, without = cards_of([campaign, draft])
     assert with_report.comparison is report.metrics[0].comparisons[0]
     assert (without.report, without.comparison) == (None, None)
+
+
+def test_cards__verdict_about_the_second_arm__show_that_one_by_name() -> None:
+    report = make_report(key="x", outcome="ship")
+    metric = report.metrics[0]
+    second = replace(metric.comparisons[0], arm="gift")
+    both = replace(metric, comparisons=(*metric.comparisons, second))
+    card = CampaignCard(Campaign(), replace(report, metrics=(both,), verdict=replace(report.verdict, arm="gift")))
+    assert card.comparison is second
+    rows = [FunnelRow(key, key.title(), key == "control", 9, None, None) for key in ("control", "personal", "gift")]
+    assert shown_arm(card=card, rows=rows) == "Gift"
+    assert shown_arm(card=card, rows=rows[:2]) == ""
+    assert shown_arm(card=CampaignCard(Campaign(), None), rows=rows) == ""
 
 
 def test_running_cards__only_running_and_paused__are_shown() -> None:
