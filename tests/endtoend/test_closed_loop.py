@@ -38,7 +38,8 @@ EVERY_TWO_SECONDS = """
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 often, _ = IntervalSchedule.objects.get_or_create(every=2, period="seconds")
 for task in PeriodicTask.objects.filter(task__in=["experiments.tasks.refresh_running_experiments",
-                                                  "marketing.tasks.refresh_segments"]):
+                                                  "marketing.tasks.refresh_segments",
+                                                  "marketing.tasks.read_bounces"]):
     task.interval, task.expire_seconds = often, None
     task.save()
 """
