@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, QuerySet
 
 from experiments.services.assignment import assign_many
 from marketing.choices import Cadence, CampaignKind, CampaignStatus, DeliveryStatus, Purpose
@@ -135,12 +135,17 @@ def audience(*, segment_id: int | None, purposes: Sequence[str]) -> QuerySet[Pro
 
 
 def _chunks(campaign: Campaign) -> Iterator[list[tuple[int, str, str]]]:
-    """Yield the audience by key, so that neither side holds a million people at once."""
+    """Yield the audience by key, so that neither side holds a million people at once.
+
+    Each piece has both its ends: asked for the first of an open range, PostgreSQL sorts the consents of everybody.
+    """
     people = audience(segment_id=campaign.segment_id, purposes=campaign.consent_purposes).order_by("pk")
+    keys = Profile.objects.order_by("pk").values_list("pk", flat=True)
     last = 0
-    while chunk := list(people.filter(pk__gt=last).values_list("pk", "email", "timezone")[:AT_ONCE]):
-        yield chunk
-        last = chunk[-1][0]
+    while (end := keys.filter(pk__gt=last)[:AT_ONCE].aggregate(end=Max("pk"))["end"]) is not None:
+        if chunk := list(people.filter(pk__gt=last, pk__lte=end).values_list("pk", "email", "timezone")):
+            yield chunk
+        last = end
 
 
 def placed(*, campaign: Campaign, people: Sequence[tuple[int, str, str]], at: datetime) -> list[tuple[int, str, str]]:
