@@ -32,7 +32,7 @@ from tests.endtoend.visitors import Visitor
 from tests.factories.campaigns import BROWSER
 from tests.marketing.channels.reports import dsn
 
-pytestmark = [pytest.mark.worker, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.worker, pytest.mark.browser]
 PEOPLE = 420
 ORDERS = {"control": 0.35, "words": 0.35, "picks": 0.75}
 """By arm: the truth that the page must find. No arm has so few orders that a look is refused (25)."""
