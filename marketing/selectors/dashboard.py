@@ -16,6 +16,7 @@ from experiments.selectors import exposed_counts, get_reports, list_configs
 from experiments.selectors.config import ExperimentConfig
 from marketing.choices import CampaignKind, CampaignStatus
 from marketing.models import Campaign
+from marketing.selectors.reviews import reviewable
 from marketing.selectors.sending import Sending, complaints_of
 
 CARDS: Final = 12
@@ -141,6 +142,18 @@ def attention(cards: list[CampaignCard]) -> list[Attention]:
             text = _("“%(name)s” is paused: nobody new enters.") % {"name": name}
             found.append(Attention(text, card.campaign.get_absolute_url(), "warning"))
     return found
+
+
+def reviews_for(*, user_id: int) -> list[Attention]:
+    """Return the reviews that wait for this person; for who may approve."""
+    return [
+        Attention(
+            _("“%(name)s” waits for your review.") % {"name": campaign.name},
+            reverse("marketing:campaign-review", args=[campaign.slug]),
+            "good",
+        )
+        for campaign in reviewable(user_id=user_id)
+    ]
 
 
 def _is_sent(card: CampaignCard) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import CharField, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Cast, Coalesce
 
 from marketing.choices import CampaignStatus
 from marketing.errors import UnknownCampaign
@@ -16,6 +17,8 @@ from marketing.selectors.differences import Difference, differences
 
 WRITTEN: Final = ("create", "revise")
 JUDGED: Final = ("approve", "send_back")
+MOST_REVIEWS: Final = 20
+"""On the home page; the list of campaigns has the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,23 @@ def last_writer_id(*, campaign: Campaign) -> int | None:
     """Return who wrote the draft as it is; None for the system."""
     row = _newest(campaign, WRITTEN)
     return row.actor_id if row is not None else None
+
+
+def reviewable(*, user_id: int) -> list[Campaign]:
+    """Return the campaigns that wait for a review by this person, who neither wrote nor asked; the oldest first."""
+    asked, wrote = (_newest_actor(transitions) for transitions in (("submit",), WRITTEN))
+    waiting = Campaign.objects.filter(status=CampaignStatus.IN_REVIEW).annotate(asked_by=asked, written_by=wrote)
+    others = waiting.exclude(asked_by=user_id).exclude(written_by=user_id)
+    return list(others.order_by("created_at", "pk")[:MOST_REVIEWS])
+
+
+def _newest_actor(transitions: tuple[str, ...]) -> Coalesce:
+    """Of the outer campaign: who made the last of these transitions, 0 for the system."""
+    rows = ChangeLog.objects.filter(
+        object_type="campaign", object_id=Cast(OuterRef("pk"), CharField()), transition__in=transitions
+    )
+    newest = Subquery(rows.order_by("-pk").values("actor_id")[:1], output_field=IntegerField())
+    return Coalesce(newest, 0)
 
 
 def review_of(*, campaign: Campaign, snapshot: Mapping[str, Any]) -> Review:

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from marketing.selectors.dashboard import attention, running_cards, status_counts
+from marketing.selectors.dashboard import attention, reviews_for, running_cards, status_counts
 
 
 @login_required
@@ -17,5 +17,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm("marketing.view_campaign"):
         return render(request, "marketing/home/no_role.html")
     cards = running_cards()
-    context = {"cards": cards, "attention": attention(cards), "counts": status_counts()}
+    may_approve = request.user.has_perm("marketing.launch_campaign")
+    reviews = reviews_for(user_id=request.user.pk or 0) if may_approve else []
+    context = {"cards": cards, "attention": [*reviews, *attention(cards)], "counts": status_counts()}
     return render(request, "marketing/home/home.html", context)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from tests.factories.campaigns import make_campaign, make_user
 
@@ -31,3 +32,17 @@ def test_home__no_role__says_what_to_do(client: Client) -> None:
 def test_home__not_signed_in__asks_to_sign_in(client: Client) -> None:
     assert client.get(reverse("marketing:home"))["Location"] == "/accounts/login/?next=/"
     assert "Sign in" in client.get("/accounts/login/").content.decode()
+
+
+def test_home__campaigns_in_review__wait_for_whoever_did_not_ask(
+    client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    author, reviewer, reader = make_user(), make_user(), make_user(role="analyst")
+    for number in range(3):
+        make_campaign(status="in_review", actor=author, name=f"Spring {number}")
+    line = "“Spring 1” waits for your review."
+    for user, n in ((author, 0), (reviewer, 1), (reader, 0)):
+        client.force_login(user)
+        with django_assert_max_num_queries(14):
+            content = client.get(reverse("marketing:home")).content.decode()
+        assert (line in content) is bool(n)
