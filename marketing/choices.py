@@ -56,6 +56,14 @@ class TraitOrigin(models.TextChoices):
     COMPUTED = "computed", _("computed")
 
 
+class TraitConflict(models.TextChoices):
+    """Whose statement of a trait stays where several sources, or two merged people, say different things."""
+
+    NEWEST = "newest", _("the newest statement")
+    OLDEST = "oldest", _("the oldest statement: later ones never overwrite it")
+    RANK = "rank", _("the source of the highest rank; of equals the newest")
+
+
 class TraitRunKind(models.TextChoices):
     FULL = "full", _("everybody")
     INCREMENTAL = "incremental", _("who changed")

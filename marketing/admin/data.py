@@ -144,7 +144,7 @@ class ProfileAliasAdmin(RecordAdmin):
 
 @admin.register(TraitDefinition)
 class TraitDefinitionAdmin(ModelAdmin):
-    list_display = ("key", "name", "type", "sensitivity", "origin", "is_active", "refreshed_at")
+    list_display = ("key", "name", "type", "sensitivity", "conflict", "origin", "is_active", "refreshed_at")
     list_filter = ("origin", "sensitivity")
     search_fields = ("key", "name")
     ordering = ("key",)

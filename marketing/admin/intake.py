@@ -24,11 +24,11 @@ from marketing.services.sources import OVERLAP, issue_key, revoke_key, rotate_ke
 
 @admin.register(Source)
 class SourceAdmin(ModelAdmin):
-    list_display = ("name", "kind", "created_at", "archived_at")
+    list_display = ("name", "kind", "rank", "created_at", "archived_at")
     list_filter = ("kind",)
     search_fields = ("name",)
     ordering = ("name",)
-    fields = ("name", "kind")
+    fields = ("name", "kind", "rank")
     actions = ("issue", "issue_for_clients")
 
     def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:

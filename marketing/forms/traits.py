@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from marketing.choices import Sensitivity, TraitType
+from marketing.choices import Sensitivity, TraitConflict, TraitType
 from marketing.portrait.formula import LONGEST
 from marketing.portrait.recipes import SCHEMA
 
@@ -26,6 +26,12 @@ class TraitForm(forms.Form):
         label=_("Sensitivity"),
         choices=Sensitivity.choices,
         help_text=_("Protected: health, faith, origin and the like. It needs a legal basis and is never computed."),
+    )
+    conflict = forms.ChoiceField(
+        label=_("Where sources disagree"),
+        choices=TraitConflict.choices,
+        initial=TraitConflict.NEWEST,
+        help_text=_("What stays. Ranks are those of the sources; imports have a source, too."),
     )
     allowed_values = forms.CharField(
         label=_("Allowed values"),
@@ -51,6 +57,7 @@ class TraitForm(forms.Form):
             "name": data["name"],
             "type_": TraitType(data["type"]),
             "sensitivity": Sensitivity(data["sensitivity"]),
+            "conflict": TraitConflict(data["conflict"]),
             "allowed_values": data["allowed_values"].splitlines(),
             "description": data["description"],
             "recipe": {"schema": SCHEMA, "kind": "formula", "expression": formula} if formula else None,

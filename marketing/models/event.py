@@ -13,6 +13,9 @@ class Source(models.Model):
 
     name = models.SlugField(max_length=64, unique=True)
     kind = models.CharField(max_length=10, choices=SourceKind)
+    rank = models.PositiveSmallIntegerField(
+        default=0, help_text=_("Of traits that follow ranks the statement of the higher one stays.")
+    )
     created_at = models.DateTimeField()
     archived_at = models.DateTimeField(null=True, blank=True)
 

@@ -5,7 +5,7 @@ import uuid
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from marketing.choices import Sensitivity, TraitOrigin, TraitType
+from marketing.choices import Sensitivity, TraitConflict, TraitOrigin, TraitType
 from marketing.querysets.profiles import ProfileQuerySet
 
 SAMPLE_BUCKETS = 1_000
@@ -87,6 +87,12 @@ class TraitDefinition(models.Model):
     )
     description = models.CharField(max_length=300, blank=True)
     origin = models.CharField(max_length=10, choices=TraitOrigin, default=TraitOrigin.DECLARED)
+    conflict = models.CharField(
+        max_length=10,
+        choices=TraitConflict,
+        default=TraitConflict.NEWEST,
+        help_text=_("Which statement stays where sources disagree; it holds from now on, what is kept stays."),
+    )
     recipe = models.JSONField(
         default=dict, blank=True, help_text=_("How a computed trait is made (schema 1, docs/profiles.md).")
     )
@@ -102,6 +108,9 @@ class TraitDefinition(models.Model):
         verbose_name_plural = _("traits")
         constraints = [
             models.CheckConstraint(name="marketing_trait_origin", condition=models.Q(origin__in=TraitOrigin.values)),
+            models.CheckConstraint(
+                name="marketing_trait_conflict", condition=models.Q(conflict__in=TraitConflict.values)
+            ),
             models.CheckConstraint(
                 # What somebody is, or believes, is stated; it is never inferred from what they do.
                 name="marketing_trait_not_inferred",

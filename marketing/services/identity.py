@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.db import transaction
 
 from experiments.services.dirty import mark_dirty
-from marketing.choices import MembershipCause, MergeReason
+from marketing.choices import MembershipCause, MergeReason, TraitConflict
 from marketing.errors import CannotMerge
 from marketing.models import (
     Activity,
@@ -27,6 +27,7 @@ from marketing.services.changes import mark_changed
 from marketing.services.consent import refresh_marketing_ok
 from marketing.services.news import forget_portrait, note_news
 from marketing.services.summaries import rebuild_summaries
+from marketing.services.traits import takes_place
 
 MOVED_SCHEMA: Final = 1
 FILLED_FROM_LOSER: Final = ("email", "country", "language", "timezone", "birth_year")
@@ -175,11 +176,11 @@ def _most(one: int | None, other: int | None) -> int | None:
 
 
 def _merge_traits(winner: Profile, loser: Profile) -> list[dict[str, Any]]:
-    """The newer value of each trait wins; both are returned for the undo. What is computed is counted anew."""
+    """The value stays that the trait's rule names; both are returned for the undo. What is computed is counted anew."""
     forget_portrait(profile_ids=[loser.pk])
-    mine = {row.definition_id: row for row in ProfileTrait.objects.filter(profile=winner)}
+    mine = {row.definition_id: row for row in ProfileTrait.objects.filter(profile=winner).select_related("source")}
     kept = []
-    for other in ProfileTrait.objects.filter(profile=loser):
+    for other in ProfileTrait.objects.filter(profile=loser).select_related("definition", "source"):
         own = mine.get(other.definition_id)
         kept.append(
             {
@@ -191,7 +192,7 @@ def _merge_traits(winner: Profile, loser: Profile) -> list[dict[str, Any]]:
         if own is None:
             ProfileTrait.objects.filter(pk=other.pk).update(profile=winner)
             continue
-        if other.at > own.at:
+        if takes_place(other, own, TraitConflict(other.definition.conflict)):
             ProfileTrait.objects.filter(pk=own.pk).update(**_trait_values(other))
         other.delete()
     return kept

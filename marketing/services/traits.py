@@ -1,4 +1,7 @@
-"""Traits of profiles: checked against their type, and the newest statement wins whatever order they arrive in."""
+"""Traits of profiles: checked against their type; which statement stays does not depend on the order of arrival.
+
+It is the newest one, or what the trait's rule says: the oldest, or that of the source of the highest rank.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from typing import Any, Final
 
 from django.db import connection
 
-from marketing.choices import TraitOrigin, TraitType
+from marketing.choices import TraitConflict, TraitOrigin, TraitType
 from marketing.errors import BadTrait
-from marketing.models import Profile, TraitDefinition
+from marketing.models import Profile, ProfileTrait, TraitDefinition
 from marketing.services.bulk import staged
 from marketing.services.changes import mark_changed
 from marketing.services.news import note_news
@@ -49,6 +52,15 @@ TRAIT_COLUMNS: Final = {
 }
 
 
+_RANK: Final = "SELECT COALESCE(max(r.rank), 0) FROM marketing_source r WHERE r.id = {row}.source_id"
+_STAYS: Final = {
+    TraitConflict.NEWEST: "{new}.at >= {old}.at",
+    TraitConflict.OLDEST: "{new}.at < {old}.at",
+    TraitConflict.RANK: f"(({_RANK.format(row='{new}')}), {{new}}.at) >= (({_RANK.format(row='{old}')}), {{old}}.at)",
+}
+"""When a new statement takes the place of the old one. A source without a row, or none, has the rank 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """What was said of one profile at one moment (microseconds)."""
@@ -66,8 +78,8 @@ def apply(*, statements: Sequence[Statement], source_id: int | None) -> Counter[
     # What is computed nobody states.
     definitions = {row.key: row for row in TraitDefinition.objects.filter(origin=TraitOrigin.DECLARED)}
     typed: list[tuple[int, int, dict[str, Any]]] = []
-    custom: dict[tuple[int, int], tuple[Any, ...]] = {}
-    # Oldest first: later statements of the same batch overwrite.
+    custom: dict[TraitConflict, dict[tuple[int, int], tuple[Any, ...]]] = {}
+    # Oldest first: later statements of the same batch overwrite, where they may; their source is the same.
     for one in sorted(statements, key=lambda row: row.at):
         known: dict[str, Any] = {}
         for key, value in _flat(one.traits):
@@ -78,7 +90,8 @@ def apply(*, statements: Sequence[Statement], source_id: int | None) -> Counter[
                     known[key] = clean_typed(key, value)
                 elif key in definitions:
                     number, text = clean_custom(definitions[key], value)
-                    custom[one.profile_id, definitions[key].pk] = (number, text, one.at, source_id)
+                    row = (number, text, one.at, source_id)
+                    _remember(custom, definition=definitions[key], profile_id=one.profile_id, row=row)
                 else:
                     ignored[key] += 1
             except BadTrait:
@@ -86,11 +99,26 @@ def apply(*, statements: Sequence[Statement], source_id: int | None) -> Counter[
         if known:
             typed.append((one.profile_id, one.at, known))
     _store_typed(typed)
-    _store_custom(custom)
-    changed = {*(row[0] for row in typed), *(profile_id for profile_id, _ in custom)}
+    for conflict, rows in custom.items():
+        _store_custom(rows, conflict)
+    changed = {*(row[0] for row in typed), *(profile_id for rows in custom.values() for profile_id, _ in rows)}
     mark_changed(profile_ids=changed)
     note_news(profile_ids=changed)
     return ignored
+
+
+def _remember(
+    custom: dict[TraitConflict, dict[tuple[int, int], tuple[Any, ...]]],
+    *,
+    definition: TraitDefinition,
+    profile_id: int,
+    row: tuple[Any, ...],
+) -> None:
+    """Keep what a batch says, under the trait's rule; the oldest comes first."""
+    conflict = TraitConflict(definition.conflict)
+    rows, place = custom.setdefault(conflict, {}), (profile_id, definition.pk)
+    if conflict != TraitConflict.OLDEST or place not in rows:
+        rows[place] = row
 
 
 def _flat(traits: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -185,14 +213,23 @@ def _store_typed(typed: Sequence[tuple[int, int, dict[str, Any]]]) -> None:
         )
 
 
-def _store_custom(custom: Mapping[tuple[int, int], tuple[Any, ...]]) -> None:
-    if not custom:
-        return
+def takes_place(new: ProfileTrait, old: ProfileTrait, conflict: TraitConflict) -> bool:
+    """Tell whether one value of a trait takes the place of another, as it does in the database when it is stated."""
+    if conflict == TraitConflict.OLDEST:
+        return new.at < old.at
+    if conflict == TraitConflict.NEWEST:
+        return new.at > old.at
+    ranks = [row.source.rank if row.source else 0 for row in (new, old)]
+    return (ranks[0], new.at) > (ranks[1], old.at)
+
+
+def _store_custom(custom: Mapping[tuple[int, int], tuple[Any, ...]], conflict: TraitConflict) -> None:
+    stays = _STAYS[conflict].format(new="excluded", old="marketing_profiletrait")
     rows = [(*key, *values) for key, values in sorted(custom.items())]
     names = ", ".join(TRAIT_COLUMNS)
     with staged(name="trait", columns=TRAIT_COLUMNS, rows=rows) as stage, connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO marketing_profiletrait ({names}) SELECT {names} FROM {stage} WHERE true "  # noqa: S608 - constants
             "ON CONFLICT (profile_id, definition_id) DO UPDATE SET number = excluded.number, text = excluded.text, "
-            "at = excluded.at, source_id = excluded.source_id WHERE excluded.at >= marketing_profiletrait.at"
+            f"at = excluded.at, source_id = excluded.source_id WHERE {stays}"
         )

@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from marketing.choices import Sensitivity, TraitOrigin, TraitType
+from marketing.choices import Sensitivity, TraitConflict, TraitOrigin, TraitType
 from marketing.errors import CannotComputeTraits, CannotDeclareTrait
 from marketing.models import ChangeLog, TraitDefinition
 from marketing.portrait.recipes import SCHEMA, Computed, RecipeError, parse, value_type
@@ -52,6 +52,7 @@ def define_trait(
     actor: User | None = None,
     type_: TraitType = TraitType.TEXT,
     sensitivity: Sensitivity = Sensitivity.NORMAL,
+    conflict: TraitConflict = TraitConflict.NEWEST,
     allowed_values: Sequence[str] = (),
     description: str = "",
     recipe: Mapping[str, Any] | None = None,
@@ -66,6 +67,7 @@ def define_trait(
         name=name.strip(),
         type=type_,
         sensitivity=sensitivity,
+        conflict=conflict,
         allowed_values=[] if recipe is not None else _allowed(type_, allowed_values),
         description=description.strip(),
     )

@@ -109,7 +109,14 @@ def test_admin__shared_device__is_split_off_and_an_only_identity_stays(admin_cli
 
 
 def test_admin__trait__is_declared_and_keeps_its_type(admin_client: Client) -> None:
-    data = {"key": "plan", "name": "Plan", "type": "text", "sensitivity": "normal", "allowed_values": "[]"}
+    data = {
+        "key": "plan",
+        "name": "Plan",
+        "type": "text",
+        "sensitivity": "normal",
+        "conflict": "newest",
+        "allowed_values": "[]",
+    }
     admin_client.post(address("traitdefinition", "add"), data)
     trait = TraitDefinition.objects.get()
     changed = {**data, "type": "number", "name": "Tariff"}
@@ -120,9 +127,9 @@ def test_admin__trait__is_declared_and_keeps_its_type(admin_client: Client) -> N
 
 
 def test_admin__source_and_key__are_made_shown_once_and_revoked(admin_client: Client) -> None:
-    admin_client.post(address("source", "add"), {"name": "shop", "kind": SourceKind.BROWSER})
+    admin_client.post(address("source", "add"), {"name": "shop", "kind": SourceKind.BROWSER, "rank": 0})
     source = Source.objects.get()
-    admin_client.post(address("source", "change", source.pk), {"name": "store", "kind": SourceKind.BROWSER})
+    admin_client.post(address("source", "change", source.pk), {"name": "store", "kind": SourceKind.BROWSER, "rank": 1})
     data = {"action": "issue", "_selected_action": [source.pk]}
     answer = admin_client.post(address("source"), data)
     key = WriteKey.objects.get()

@@ -16,7 +16,14 @@ from tests.factories.campaigns import make_campaign, make_user
 from tests.factories.marketing import NOW, make_profile, send, track
 
 pytestmark = pytest.mark.django_db
-DECLARED = {"key": "plan", "name": "Plan", "type": "text", "sensitivity": "normal", "allowed_values": "gold\nsilver"}
+DECLARED = {
+    "key": "plan",
+    "name": "Plan",
+    "type": "text",
+    "sensitivity": "normal",
+    "conflict": "rank",
+    "allowed_values": "gold\nsilver",
+}
 
 
 @pytest.fixture
