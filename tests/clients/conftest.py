@@ -17,13 +17,14 @@ from django.conf import settings
 from tests.endtoend.stack import ROOT, Stack, postgres_database, until
 
 HERE = Path(__file__).parent
+LONGEST = 600  # seconds: 300,000 evaluations are 20 s of CPU, which a busy machine gives slowly
 # Chromium without a window calls itself HeadlessChrome, which is a bot's name: bots are in no experiment.
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 SET_UP = """
 import json
 from datetime import timedelta
 from django.utils import timezone
-from experiments.services.design import ArmSpec, Design, MetricSpec, create_experiment, create_layer
+from experiments.services.design import ArmSpec, Design, MetricSpec, Requirement, create_experiment, create_layer
 from experiments.services.holdout import set_holdout
 from experiments.services.lifecycle import start
 from marketing.choices import SourceKind
@@ -45,9 +46,12 @@ rule = {"attribute": "country", "op": "in", "value": ["DE", "AT"]}
 make("buy-button", "user_id", {"color": "blue"}, {"color": "green"})
 make("buy-button-visitors", "anonymous", {}, {"word": "now"})
 make("ranked", "user_id", 1.0, 2.5, layer_key="home", layer_lower=0.1, layer_upper=0.8, coverage=0.8, targeting=rule)
+make("after-button", "user_id", {"step": 1}, {"step": 2}, requires=(Requirement("buy-button", "treatment"),))
 source = ensure_source(name="clients", kind=SourceKind.SERVER, at=at)
 print(issue_key(source=source, scopes=["write", "decide"], at=at)[1])
 """
+ASKED = ("buy-button", "ranked", "after-button")
+"""What clients are asked for: a plain experiment, one with layer, coverage and rule, one that requires an arm."""
 ASSIGN = """
 import json, sys
 from pathlib import Path
@@ -55,7 +59,7 @@ from django.utils import timezone
 from experiments.services.assignment import assign_many
 ids = json.loads(Path({folder!r}, "ids.json").read_text())
 arms = {{}}
-for key in ("buy-button", "ranked"):
+for key in {keys!r}:
     columns = {{"country": ["DE"] * len(ids)}}
     got = assign_many(experiment_key=key, unit_type="user_id", unit_ids=ids, attributes=columns, at=timezone.now())
     arms[key] = [got[i].arm_key for i in range(len(ids))]
@@ -77,7 +81,7 @@ class Server:
     def arms(self, ids: list[str], folder: Path) -> dict[str, list[str | None]]:
         """Return the arm of each unit in each experiment, by `assign_many` inside the installation."""
         (folder / "ids.json").write_text(json.dumps(ids))
-        self.stack.run(ASSIGN.format(folder=str(folder)))
+        self.stack.run(ASSIGN.format(folder=str(folder), keys=ASKED))
         arms: dict[str, list[str | None]] = json.loads((folder / "arms.json").read_text())
         return arms
 
@@ -138,7 +142,7 @@ def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_python(code: str) -> Any:
     """Run Python in a process of its own, as a shop would; return its last printed line as JSON."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONGEST, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -146,6 +150,8 @@ def run_python(code: str) -> Any:
 def run_node(code: str, folder: Path) -> Any:
     """Run a module of JavaScript; return its last printed line as JSON."""
     (folder / "example.mjs").write_text(code)
-    done = subprocess.run(["node", "example.mjs"], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        ["node", "example.mjs"], cwd=folder, capture_output=True, text=True, timeout=LONGEST, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

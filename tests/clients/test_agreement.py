@@ -1,4 +1,7 @@
-"""The real clients and `assign_many` on 100,000 units, ids of many scripts and of emoji among them."""
+"""The real clients and `assign_many` on 100,000 units, ids of many scripts and of emoji among them.
+
+A layer, a holdout, coverage, a rule and a prerequisite among the experiments; on the kind of database of the suite.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Server, run_node, run_python
+from tests.clients.conftest import ASKED, Server, run_node, run_python
 
 pytestmark = pytest.mark.worker
 UNITS = 100_000
@@ -20,7 +23,7 @@ from pathlib import Path
 from growthbook import GrowthBook
 gb = GrowthBook(api_host={url!r}, client_key={key!r})
 gb.load_features()
-arms = {{"buy-button": [], "ranked": []}}
+arms = {{key: [] for key in {keys!r}}}
 for unit_id in json.loads(Path({folder!r}, "ids.json").read_text()):
     gb.set_attributes({{"id": unit_id, "country": "DE", "consent": True}})
     for key in arms:
@@ -35,7 +38,7 @@ import {{ readFileSync, writeFileSync }} from "node:fs";
 import {{ GrowthBook }} from "@growthbook/growthbook";
 const gb = new GrowthBook({{ apiHost: {url}, clientKey: {key} }});
 await gb.init();
-const arms = {{ "buy-button": [], ranked: [] }};
+const arms = Object.fromEntries({keys}.map((key) => [key, []]));
 for (const id of JSON.parse(readFileSync({folder} + "/ids.json", "utf8"))) {{
   gb.setAttributes({{ id, country: "DE", consent: true }});
   for (const key of Object.keys(arms)) arms[key].push(gb.evalFeature(key).experimentResult?.key ?? null);
@@ -52,10 +55,11 @@ from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 api.set_provider(OFREPProvider({url!r}, headers_factory=lambda: {{"X-API-Key": {key!r}}}))
 client = api.get_client()
-arms = {{"buy-button": [], "ranked": []}}
+arms = {{key: [] for key in {keys!r}}}
 for unit_id in json.loads(Path({folder!r}, "ids.json").read_text()):
     context = EvaluationContext(unit_id, {{"country": "DE", "consent": True}})
     arms["buy-button"].append(client.get_object_details("buy-button", {{}}, context).variant)
+    arms["after-button"].append(client.get_object_details("after-button", {{}}, context).variant)
     arms["ranked"].append(client.get_float_details("ranked", 0.0, context).variant)
 Path({folder!r}, "theirs.json").write_text(json.dumps(arms).replace('"code-default"', "null"))
 print(0)
@@ -72,14 +76,18 @@ def units(amount: int) -> list[str]:
 
 def check(ours: dict[str, list[str | None]], folder: Path) -> None:
     theirs = json.loads((folder / "theirs.json").read_text())
+    assert set(theirs) == set(ASKED)
     for key, arms in ours.items():
         assert theirs[key] == arms
         assert set(arms) == {"control", "treatment", None}
+    # Whoever is served the other arm, or none, of what it requires is in neither arm.
+    parents = zip(ours["buy-button"], ours["after-button"], strict=True)
+    assert {parent for parent, child in parents if child is not None} == {"treatment"}
 
 
 def test_growthbook_python__100_000_units__agree(server: Server, tmp_path: Path) -> None:
     ours = server.arms(units(UNITS), tmp_path)
-    run_python(GROWTHBOOK.format(url=server.url, key=server.key, folder=str(tmp_path)))
+    run_python(GROWTHBOOK.format(url=server.url, key=server.key, folder=str(tmp_path), keys=ASKED))
     check(ours, tmp_path)
 
 
@@ -87,11 +95,11 @@ def test_growthbook_python__100_000_units__agree(server: Server, tmp_path: Path)
 def test_growthbook_js__100_000_units__agree(server: Server, node_folder: Path, tmp_path: Path) -> None:
     ours = server.arms(units(UNITS), tmp_path)
     values = {name: json.dumps(value) for name, value in {"url": server.url, "key": server.key}.items()}
-    run_node(GROWTHBOOK_JS.format(**values, folder=json.dumps(str(tmp_path))), node_folder)
+    run_node(GROWTHBOOK_JS.format(**values, folder=json.dumps(str(tmp_path)), keys=json.dumps(ASKED)), node_folder)
     check(ours, tmp_path)
 
 
 def test_openfeature_python__asked_one_by_one__agree(server: Server, tmp_path: Path) -> None:
     ours = server.arms(units(ASKED_ONE_BY_ONE), tmp_path)
-    run_python(OFREP.format(url=server.url, key=server.key, folder=str(tmp_path)))
+    run_python(OFREP.format(url=server.url, key=server.key, folder=str(tmp_path), keys=ASKED))
     check(ours, tmp_path)
