@@ -73,6 +73,10 @@ class Memory:
         """The first ones."""
         return [str(person) for person in range(limit)]
 
+    def describe_users(self, *, user_ids: Sequence[str] | None = None) -> Mapping[str, Sequence[str]]:
+        """Nothing is known."""
+        return {}
+
     def exposed_arms(self, *, until: int) -> Sequence[object]:
         """No experiment."""
         return ()

@@ -72,6 +72,14 @@ class Interactions(Protocol):
     def sample_users(self, *, limit: int) -> Sequence[str]:
         """A few users who did something and agreed to personalization: for looking at slates."""
 
+    def describe_users(self, *, user_ids: Sequence[str] | None = None) -> Mapping[str, Sequence[str]]:
+        """What is known of people besides their events, as tokens (`segment=vip`): of everybody, or of these. One query
+        or two.
+
+        Only what may be learnt from, of people whose data may be used for personalization: that is the owner's
+        business. Others may be missing.
+        """
+
     def exposed_arms(self, *, until: int) -> Sequence[ExposedArm]:
         """Who met which arm of the experiments that run at `until`; empty where there are none."""
 

@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 
 from recommender.algorithms.als import Als, FeatureAls
 from recommender.algorithms.association import BoughtTogether
-from recommender.algorithms.base import Algorithm
+from recommender.algorithms.base import Algorithm, Capabilities
 from recommender.algorithms.blend import Blend
 from recommender.algorithms.bpr import Bpr
 from recommender.algorithms.content import Content
@@ -76,6 +76,12 @@ def algorithms() -> dict[str, type[Algorithm]]:
         if found.setdefault(algorithm.key, algorithm) is not algorithm:
             raise InvalidStrategy(f"two algorithms use the key {algorithm.key!r}")
     return found
+
+
+def capabilities_of(key: str) -> Capabilities:
+    """What an algorithm can; nothing special where it is not installed."""
+    algorithm = algorithms().get(key)
+    return algorithm.capabilities if algorithm is not None else Capabilities()
 
 
 def build(key: str, parameters: Parameters) -> Algorithm:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from django.db import connection
@@ -12,8 +12,9 @@ from django.db.models.functions import RowNumber
 
 from experiments.selectors import list_exposed
 from marketing.choices import Purpose
-from marketing.models import Consent, Event, EventType, Profile, ProfileAlias
+from marketing.models import Consent, Event, EventType, Membership, Profile, ProfileAlias
 from marketing.segmentation.vocabulary import MICRO
+from marketing.selectors.segments import neutral_segments
 from recommender.ports import ExposedArm, InteractionChunk, RecentEvent
 
 ORDER: Final = "Order Completed"
@@ -101,6 +102,21 @@ class Interactions:
         known = Profile.objects.filter(merged_into=None, last_seen_at__isnull=False)
         agreed = known.annotate(profile_id=F("pk")).filter(_agreed())
         return [str(pk) for pk in agreed.order_by("sample_bucket", "pk").values_list("pk", flat=True)[:limit]]
+
+    def describe_users(self, *, user_ids: Sequence[str] | None = None) -> Mapping[str, Sequence[str]]:
+        """Return the segments people are in, unless they use a protected trait."""
+        names = {pk: f"segment={slug}" for pk, slug in neutral_segments().items()}
+        rows = Membership.objects.filter(_agreed(), segment__in=names)
+        if user_ids is not None:
+            rows = rows.filter(profile_id__in=[int(user_id) for user_id in user_ids if user_id.isdecimal()])
+        found: dict[str, tuple[str, ...]] = {}
+        for profile_id, segment_id in (
+            rows.order_by("profile_id", "segment_id")
+            .values_list("profile_id", "segment_id")
+            .iterator(chunk_size=FETCHED)
+        ):
+            found[str(profile_id)] = (*found.get(str(profile_id), ()), names[segment_id])
+        return found
 
     def exposed_arms(self, *, until: int) -> Sequence[ExposedArm]:
         """Return who met which arm of the experiments that run, as people."""

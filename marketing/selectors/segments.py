@@ -15,7 +15,7 @@ from django.db import connection, models, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import F, QuerySet
 
-from marketing.choices import DeliveryStatus, ImportKind, Purpose, TraitType
+from marketing.choices import DeliveryStatus, ImportKind, Purpose, Sensitivity, TraitType
 from marketing.errors import BadRule
 from marketing.models import (
     Activity,
@@ -35,7 +35,7 @@ from marketing.models import (
 from marketing.segmentation.clock import to_micros
 from marketing.segmentation.compiler import Condition, Dialect, compile_rule
 from marketing.segmentation.evaluate import Deed, Explanation, Person, Total, explain
-from marketing.segmentation.rules import SAMPLE_BUCKETS, Node, RuleError, parse, segments_of
+from marketing.segmentation.rules import SAMPLE_BUCKETS, Node, RuleError, Trait, parse, segments_of, walk
 from marketing.segmentation.vocabulary import (
     SYSTEM_TRAITS,
     TEXT_PROPERTIES,
@@ -285,6 +285,27 @@ def referrers(slug: str) -> list[str]:
 def referred_segments() -> set[str]:
     """Return the segments that other segments' rules name."""
     return {slug for found in _direct_references().values() for slug in found}
+
+
+def neutral_segments() -> dict[int, str]:
+    """Return the slugs of the living segments that use no protected trait, by row: neither themselves nor by another.
+
+    What a recommender learns from them, it learns from nothing that the law protects.
+    """
+    protected = set(TraitDefinition.objects.filter(sensitivity=Sensitivity.PROTECTED).values_list("key", flat=True))
+    rules = {
+        row.slug: parse(row.version.rule)
+        for row in Segment.objects.filter(version__isnull=False).select_related("version")
+        if row.version is not None
+    }
+    tainted = {
+        slug
+        for slug, rule in rules.items()
+        if any(isinstance(one, Trait) and one.key in protected for one in walk(rule))
+    }
+    while more := {slug for slug, rule in rules.items() if segments_of(rule) & tainted} - tainted:
+        tainted |= more
+    return dict(Segment.objects.filter(archived_at=None).exclude(slug__in=tainted).values_list("pk", "slug"))
 
 
 def _direct_references() -> dict[str, set[str]]:

@@ -64,6 +64,8 @@ class Capabilities:
     """False when it can be trained without a single interaction."""
     needs_tokens: bool = False
     """True when it learns from descriptions of items."""
+    user_tokens: bool = False
+    """True when it goes by descriptions of people (the segments they are in), in training and in serving."""
     explains: bool = False
     """True when `explain` names items of the profile."""
     cold_items: bool = False

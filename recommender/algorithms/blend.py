@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from recommender.algorithms import mixing
-from recommender.algorithms.als import Als
+from recommender.algorithms.als import Als, FeatureAls
+from recommender.algorithms.association import BoughtTogether
 from recommender.algorithms.base import NO_SCORE, Algorithm, Capabilities, Profile, rows_of
+from recommender.algorithms.bpr import Bpr
 from recommender.algorithms.content import Content
 from recommender.algorithms.ease import Ease
 from recommender.algorithms.item_knn import ItemKNN
@@ -25,6 +27,7 @@ from recommender.algorithms.next_choice import NextChoice
 from recommender.algorithms.popularity import Popularity
 from recommender.algorithms.sequence import NextInSequence
 from recommender.algorithms.session_knn import SessionKNN
+from recommender.algorithms.towers import TwoTower
 from recommender.algorithms.user_knn import UserKNN
 
 if TYPE_CHECKING:
@@ -36,14 +39,18 @@ MEMBERS: tuple[type[Algorithm], ...] = (
     NextChoice,
     NextInSequence,
     SessionKNN,
+    BoughtTogether,
     Als,
+    FeatureAls,
+    Bpr,
+    TwoTower,
     ItemKNN,
     UserKNN,
     Content,
     Popularity,
 )
 WEIGHT, FROM = "weight", "from"
-WARM_UP = {"popularity": 0, "content": 1, "ease": 20, "als": 20}
+WARM_UP = {"popularity": 0, "content": 1, "ease": 20, "als": 20, "als-features": 20, "bpr": 20, "two-tower": 20}
 """Events from which a member serves when switching, as measured on films; 1 for those not named."""
 
 

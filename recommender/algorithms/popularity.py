@@ -80,7 +80,7 @@ class SegmentPopularity(Algorithm):
 
     key: ClassVar[str] = "segment-popularity"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        personalized=False, needs_interactions=False, cold_items=True, reason="popular"
+        personalized=False, needs_interactions=False, cold_items=True, user_tokens=True, reason="popular"
     )
     defaults: ClassVar[Parameters] = {"half_life_days": 30.0, "prior": 100.0, "max_segments": 100}
 

@@ -64,7 +64,7 @@ class TwoTower(FactorModel):
     """For catalogues with descriptions and people with attributes; the matrix form, in numpy and scipy."""
 
     key: ClassVar[str] = "two-tower"
-    capabilities: ClassVar[Capabilities] = Capabilities(explains=True, cold_items=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(explains=True, cold_items=True, user_tokens=True)
     defaults: ClassVar[Parameters] = {
         "factors": 32,
         "epochs": 10,

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -114,10 +114,10 @@ class SlateBuilder:
         rows = [row for row in self.applied.pinned if self.allowed[row]]
         self._put([_Place(row, 0.0, 1.0, Reason("editorial"), self.plan.strategy) for row in rows[: self.missing]])
 
-    def offer(self, link: Link, events: Iterable[RecentEvent]) -> None:
-        """Lets a link's model fill the free places."""
+    def offer(self, link: Link, events: Iterable[RecentEvent], tokens: tuple[str, ...] = ()) -> None:
+        """Lets a link's model fill the free places; `tokens` is what is known of the person besides the events."""
         try:
-            scored = self._scored(link, events)
+            scored = self._scored(link, events, tokens)
         except _PassedOver as passed:
             self.note(passed.reason)
             return
@@ -143,7 +143,7 @@ class SlateBuilder:
         """The slate so far, as others see it."""
         return tuple(_shown(self.catalogue, position, place) for position, place in enumerate(self.places))
 
-    def _scored(self, link: Link, events: Iterable[RecentEvent]) -> _Scored:
+    def _scored(self, link: Link, events: Iterable[RecentEvent], tokens: tuple[str, ...]) -> _Scored:
         if not link.is_active:
             raise _PassedOver(FallbackReason.SWITCHED_OFF)
         served = link.model
@@ -154,7 +154,7 @@ class SlateBuilder:
             raise _PassedOver(FallbackReason.OUT_OF_TIME)
         try:
             model = remembered_model(served) or call_bounded(lambda: loaded_model(served), seconds=rest)
-            profile = _needed_profile(model, events, self.plan.event_weights)
+            profile = _needed_profile(model, events, self.plan.event_weights, tokens)
             rest = self.deadline - time.perf_counter()
             scores = call_bounded(lambda: model.algorithm.score(model.arrays, profile), seconds=rest, threads=COMPUTING)
         except TookTooLong as error:
@@ -187,7 +187,23 @@ class SlateBuilder:
             chosen = [
                 _placed(offer, int(own[one.candidate]), one.propensity, is_explored=one.is_explored) for one in picks
             ]
+        if rules.is_plain and scored.model.algorithm.capabilities.uniform:
+            chosen = self._with_chances(chosen, rows[usable > NO_SCORE])
         self._put(chosen)
+
+    def _with_chances(self, chosen: list[_Place], rows: NDArray[np.int64]) -> list[_Place]:
+        """Places of an algorithm whose every order is equally likely: each is one of those that could stand there."""
+        limit, category = self.plan.filters.max_per_category, self.catalogue.category
+        left, used = Counter(category[rows].tolist()), Counter(self._places().used)
+        found = []
+        for place in chosen:
+            found.append(
+                place._replace(propensity=1.0 / sum(n for one, n in left.items() if not limit or used[one] < limit))
+            )
+            own = int(category[place.row])
+            left[own] -= 1
+            used[own] += 1
+        return found
 
     def _pool(self, slug: str, rows: NDArray[np.int64], usable: Scores) -> tuple[NDArray[np.int64], Candidates]:
         """The best candidates on [0, 1], then promoted and new ones without a score; with the model's indices."""
@@ -300,9 +316,13 @@ def build_profile(model: LoadedModel, events: Iterable[RecentEvent], event_weigh
     )
 
 
-def _needed_profile(model: LoadedModel, events: Iterable[RecentEvent], event_weights: Mapping[str, float]) -> Profile:
-    profile = build_profile(model, events, event_weights)
-    if profile.is_empty and model.algorithm.capabilities.personalized:
+def _needed_profile(
+    model: LoadedModel, events: Iterable[RecentEvent], event_weights: Mapping[str, float], tokens: tuple[str, ...]
+) -> Profile:
+    profile, capabilities = build_profile(model, events, event_weights), model.algorithm.capabilities
+    if tokens and capabilities.user_tokens:
+        return replace(profile, tokens=tokens)
+    if profile.is_empty and capabilities.personalized:
         raise _PassedOver(FallbackReason.NO_HISTORY)
     return profile
 

@@ -88,13 +88,17 @@ def candidates(dataset: Dataset) -> list[Candidate]:
         Candidate("user-knn", {"similarity": "cosine", "min_overlap": 1, "shrinkage": 10.0, "neighbours": neighbours})
         for neighbours in (40, 100)
     ]
+    found += [Candidate("bpr", {"learning_rate": step}) for step in (0.01, 0.05)]
+    found += [Candidate("two-tower", {"epochs": epochs}) for epochs in (10, 20)]
     if dataset.explicit:
         found.append(Candidate("user-knn", {"similarity": "pearson", "shrinkage": 100.0, "neighbours": 40}))
         found.append(Candidate("item-knn", {"weighting": "adjusted-cosine", "neighbours": 200, "shrinkage": 50.0}))
     if has_real_times(dataset):
         found += [Candidate("sequence", {"window": 10, "memory": memory}) for memory in (3.0, 5.0, 20.0)]
+        found += [Candidate("session-knn", {"memory": memory}) for memory in (3.0, 10.0)]
+        found.append(Candidate("bought-together", {}))
     if any(dataset.tokens):
-        found.append(Candidate("content", {}))
+        found += [Candidate("content", {}), Candidate("als-features", {})]
     if most_chosen(dataset.positives().matrix(), SMALL_CATALOGUE + 1).size <= SMALL_CATALOGUE:
         found.append(Candidate("next-choice", {}))
     return found

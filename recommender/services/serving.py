@@ -57,6 +57,8 @@ class History:
     events: tuple[RecentEvent, ...] = ()
     hidden: frozenset[str] = frozenset()
     """Items that must not be shown: seen, dismissed or just bought."""
+    tokens: tuple[str, ...] = ()
+    """What is known of the person besides, where a model of the plan goes by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,11 +193,13 @@ def read_history(plan: Plan, user_id: str, *, at: int) -> History:
         if plan.filters.bought_days and PURCHASE not in marks:
             bought = port.recent_items(user_id=user_id, event_types=[PURCHASE], limit=HISTORY_LIMIT)
             hidden |= _hidden(plan, bought, at=at)
-    return History(events=events, hidden=frozenset(hidden))
+    tokens = tuple(port.describe_users(user_ids=[user_id]).get(user_id, ())) if plan.describes_people else ()
+    return History(events=events, hidden=frozenset(hidden), tokens=tokens)
 
 
 def read_histories(plan: Plan, user_ids: Sequence[str], *, at: int, before: int | None = None) -> dict[str, History]:
     """`read_history` for many people: one query, and more only for those with a long history."""
+    described = interactions_port().describe_users(user_ids=user_ids) if plan.describes_people else {}
     found = interactions_port().recent_items_many(
         user_ids=user_ids, event_types=_read_types(plan), limit=HISTORY_LIMIT, before=before
     )
@@ -205,7 +209,11 @@ def read_histories(plan: Plan, user_ids: Sequence[str], *, at: int, before: int 
         if len(events) >= HISTORY_LIMIT and before is None:
             histories[user_id] = read_history(plan, user_id, at=at)
         else:
-            histories[user_id] = History(events=events, hidden=frozenset(_hidden(plan, events, at=at)))
+            histories[user_id] = History(
+                events=events,
+                hidden=frozenset(_hidden(plan, events, at=at)),
+                tokens=tuple(described.get(user_id, ())),
+            )
     return histories
 
 
@@ -260,7 +268,7 @@ def _answer(
     builder.pin()
     for link in plan.chain:
         if builder.missing:
-            builder.offer(link, events)
+            builder.offer(link, events, () if request.basis else history.tokens)
     if builder.missing:
         builder.offer_catalogue()
     return Recommendation(

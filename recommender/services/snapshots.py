@@ -21,7 +21,7 @@ from django.db.models import Count, Max
 from recommender.choices import ModelStatus
 from recommender.errors import RecommenderError, UnknownStrategy
 from recommender.models import EventWeight, Item, ModelVersion, Strategy, StrategyHold
-from recommender.registry import build
+from recommender.registry import build, capabilities_of
 from recommender.services.artefacts import read_model
 from recommender.services.assortment import DRAFT, Catalogue, build_catalogue
 from recommender.services.bounded import TookTooLong, call_bounded
@@ -91,6 +91,12 @@ class Plan:
     rules: Rules
     chain: tuple[Link, ...]
     event_weights: Mapping[str, float]
+
+    @property
+    def describes_people(self) -> bool:
+        """Whether a model of the chain goes by what is known of people besides their events."""
+        models = (link.model for link in self.chain if link.model is not None)
+        return any(capabilities_of(model.algorithm).user_tokens for model in models)
 
 
 @dataclass(slots=True)

@@ -101,12 +101,17 @@ def _train(
     )
     try:
         say("read events")
-        data = load_data(since=since, until=until, leave_out_treated=version.leave_out_treated)
+        algorithm = build(version.algorithm, version.parameters)
+        data = load_data(
+            since=since,
+            until=until,
+            leave_out_treated=version.leave_out_treated,
+            with_people=algorithm.capabilities.user_tokens,
+        )
         dataset = data.dataset
         ModelVersion.objects.filter(pk=model.pk).update(arms=data.describe_arms(left_out=version.leave_out_treated))
         if dataset.n_interactions == 0:
             raise NotEnoughData(NO_EVENTS)  # noqa: TRY301 recorded below like any other failure
-        algorithm = build(version.algorithm, version.parameters)
         say("judge on the last fifth")
         metrics, report = _judge(algorithm, dataset, seed=seed)
         say("fit on everything")

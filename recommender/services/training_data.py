@@ -78,8 +78,10 @@ class TrainingData:
         }
 
 
-def load_data(*, since: int | None, until: int, leave_out_treated: bool = False) -> TrainingData:
-    """Events of the window from the port, with the catalogue's items and their descriptions.
+def load_data(
+    *, since: int | None, until: int, leave_out_treated: bool = False, with_people: bool = False
+) -> TrainingData:
+    """Events of the window from the port, with the catalogue's items and their descriptions, those of people if wanted.
 
     `leave_out_treated` drops what people of a running experiment did after they met its treatment, so that the model
     does not learn from what it (or a rival) showed them; what the control's people did stays.
@@ -102,7 +104,8 @@ def load_data(*, since: int | None, until: int, leave_out_treated: bool = False)
             event_type=chunk.event_type[keep],
             at=chunk.at[keep],
         )
-    return TrainingData(dataset=_with_vectors(builder.build(tokens=tokens)), shares=shares)
+    dataset = builder.build(tokens=tokens, user_tokens=port.describe_users() if with_people else None)
+    return TrainingData(dataset=_with_vectors(dataset), shares=shares)
 
 
 def _price_tokens() -> dict[str, tuple[str, ...]]:

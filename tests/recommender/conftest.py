@@ -12,6 +12,7 @@ from pytest_django import Settings
 from recommender.evaluation.beyond import bootstrap
 from recommender.services import evaluation_report
 from recommender.services.catalogue import ItemRow, upsert_items
+from recommender.services.serving import recommend
 from recommender.services.snapshots import forget_snapshots
 from recommender.services.strategies import ensure_default_strategies
 from recommender.services.training import train
@@ -31,9 +32,18 @@ def _own_world(settings: Settings, tmp_path: Path) -> Iterator[None]:
     FakeInteractions.error = None
     FakeInteractions.calls = []
     FakeInteractions.arms = []
+    FakeInteractions.tokens = {}
     forget_snapshots()
     yield
     forget_snapshots()
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no reason for a fallback, except where a test gives a budget of its own."""
+    defaults = recommend.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "budget_ms", 10_000)
 
 
 def taste_rows(*, seed: int = 3, users: int = 45) -> list[Row]:

@@ -20,6 +20,7 @@ class FakeInteractions:
     error: ClassVar[Exception | None] = None
     calls: ClassVar[list[str]] = []
     arms: ClassVar[list[ExposedArm]] = []
+    tokens: ClassVar[dict[str, Sequence[str]]] = {}
 
     def interactions(self, *, since: int | None, until: int, event_types: Sequence[str]) -> Iterator[InteractionChunk]:
         """Chunks of the rows in the window."""
@@ -58,6 +59,11 @@ class FakeInteractions:
         """The last ones."""
         rows = sorted(self.rows, key=lambda row: -row[3])
         return list(dict.fromkeys(row[0] for row in rows))[:limit]
+
+    def describe_users(self, *, user_ids: Sequence[str] | None = None) -> dict[str, Sequence[str]]:
+        """What the test says."""
+        self._called("describe_users")
+        return {name: tokens for name, tokens in self.tokens.items() if user_ids is None or name in user_ids}
 
     def exposed_arms(self, *, until: int) -> Sequence[ExposedArm]:
         """What the test says."""

@@ -10,6 +10,9 @@ from django.utils import timezone
 
 from recommender.errors import RecommenderError
 
+PATIENCE_MS = 10_000
+"""A person at a terminal wants the slate that the model gives, and no page waits."""
+
 
 class Command(BaseCommand):
     """Asks as a page would; stores the slate only with `--log`."""
@@ -37,6 +40,7 @@ class Command(BaseCommand):
                 context={"source": "command"},
                 at=timezone.now(),
                 log=options["log"],
+                budget_ms=PATIENCE_MS,
             )
         except (RecommenderError, ValueError) as error:
             raise CommandError(str(error)) from error

@@ -12,10 +12,14 @@ from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from marketing import tasks
-from marketing.choices import Purpose
+from marketing.choices import Purpose, Sensitivity, SpecialBasis, TraitType
 from marketing.facts import Interactions
 from marketing.models import Membership, Segment
 from marketing.services.affinity import AffinityWish, create_affinity_segment
+from marketing.services.membership import refresh_segment
+from marketing.services.profiles import declare_trait
+from marketing.services.protected import record_basis
+from marketing.services.segments import create_segment
 from recommender.services.catalogue import ItemRow, upsert_items
 from recommender.services.snapshots import forget_snapshots
 from recommender.services.strategies import ensure_default_strategies
@@ -111,3 +115,19 @@ def test_interactions__without_consent__nothing_is_read(people: dict[str, int]) 
     sample = port.sample_users(limit=50)
     assert silent not in sample
     assert len(sample) == 8
+
+
+def test_describe_users__segments_of_people_who_agreed_without_protected_traits() -> None:
+    faith = declare_trait(key="faith", name="Faith", type_=TraitType.TEXT, sensitivity=Sensitivity.PROTECTED)
+    record_basis(definition=faith, basis=SpecialBasis.EXPLICIT_CONSENT, reason="they said so", at=NOW)
+    ann, bob = make_profile(user_id="ann", faith="x"), make_profile(user_id="bob", faith="x")
+    give_consent(ann, Purpose.PERSONALIZATION)
+    believers = {"trait": "faith", "op": "eq", "value": "x"}
+    near = {"sample": {"salt": "s", "percent": 100}}
+    for slug, rule in (("plain", near), ("believers", believers), ("friends", {"in_segment": "believers"})):
+        segment = create_segment(
+            slug=slug, name=slug, rule={"schema": 1, "root": rule}, at=NOW, protected_reason="for the test"
+        )
+        refresh_segment(segment_id=segment.pk, at=NOW)
+    assert Interactions().describe_users() == {str(ann.pk): ("segment=plain",)}
+    assert Interactions().describe_users(user_ids=[str(bob.pk), "x"]) == {}
