@@ -6,14 +6,17 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 
 if TYPE_CHECKING:
+    import duckdb
     import ibis
     import pyarrow as pa
 
+# Exposures: with ten events each, a part of so many needs about a gigabyte in DuckDB (benchmarks/analysis_parquet.py).
+UNITS_IN_A_PART: Final = 2_500_000
 EXPOSURES_FILE = "exposures.parquet"
 EVENTS_FILE = "events.parquet"
 EXPOSURE_SCHEMA = {"unit": "int64", "arm": "string", "phase": "int64", "first_at": "int64"}
@@ -97,12 +100,39 @@ class WarehouseFacts:
         return str(ibis.to_sql(expression, dialect="duckdb"))
 
     def execute(self, expression: ibis.Table) -> pa.Table:
-        """The rows of an expression over the data set's files."""
-        import duckdb
+        """The rows of an expression over the data set's files.
 
+        What has a row per `unit` says of a unit only what its own rows say, in unit order. So where many are exposed
+        it is computed for one range of units after the other: the hash tables of a hundred million events at once
+        would need more memory than a small machine has.
+        """
+        import duckdb
+        import pyarrow as pa
+
+        schema, sql = expression.schema(), self.compile(expression)
+        by_unit = "unit" in schema and schema["unit"].is_integer()
         with duckdb.connect() as connection:
             connection.execute("SET threads TO 2")
-            for name, file in (("exposures", EXPOSURES_FILE), ("events", EVENTS_FILE)):
-                connection.read_parquet(str(self.folder / file)).create_view(name)
-            rows = connection.execute(self.compile(expression)).fetch_arrow_table()
-        return rows.cast(expression.schema().to_pyarrow())
+            ranges = self._ranges(connection) if by_unit else ["true"]
+            tables = [self._rows(connection, sql, units).cast(schema.to_pyarrow()) for units in ranges]
+        return pa.concat_tables(tables)
+
+    def _rows(self, connection: duckdb.DuckDBPyConnection, sql: str, units: str) -> pa.Table:
+        """What the SQL gives of the units that a condition names."""
+        for name, file in (("exposures", EXPOSURES_FILE), ("events", EVENTS_FILE)):
+            connection.read_parquet(str(self.folder / file)).filter(units).create_view(name)
+        return connection.execute(sql).fetch_arrow_table()
+
+    def _ranges(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
+        """Conditions on `unit` that divide all units, in their order, into parts of about `UNITS_IN_A_PART`."""
+        exposures = connection.read_parquet(str(self.folder / EXPOSURES_FILE))
+        parts_n = -(-len(exposures) // UNITS_IN_A_PART)
+        if parts_n <= 1:
+            return ["true"]
+        shares = [part / parts_n for part in range(1, parts_n)]
+        row = exposures.aggregate(f"approx_quantile(unit, {shares})").fetchone()
+        assert row is not None  # an aggregate always has a row
+        cuts = sorted(set(row[0]))
+        lower = ["true", *(f"unit >= {cut}" for cut in cuts)]
+        upper = [*(f"unit < {cut}" for cut in cuts), "true"]
+        return [f"{above} AND {below}" for above, below in zip(lower, upper, strict=True)]

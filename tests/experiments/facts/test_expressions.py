@@ -13,6 +13,7 @@ import ibis
 import pytest
 from pytest_django.fixtures import Settings
 
+from experiments.facts.ages import numbers_by_age
 from experiments.facts.database import DatabaseFacts
 from experiments.facts.expressions import event_values, multi_arm_pairs, unit_totals
 from experiments.facts.warehouse import WarehouseFacts, dataset_folder, remove_dataset, write_dataset
@@ -53,6 +54,31 @@ def warehouse_facts(tmp_path: Path, settings: Settings) -> Iterator[Facts]:
 def test_unit_totals__hand_example_in_the_database__equal_the_computed_integers(database_facts: Facts) -> None:
     expression = unit_totals(database_facts, experiment_key=KEY, metrics=METRICS, until=UNTIL)
     assert rows(database_facts, expression) == EXPECTED
+
+
+@pytest.mark.parametrize("units_in_a_part", [1, 5])
+def test_unit_totals__parquet_in_parts__equal_the_computed_integers_in_order(
+    warehouse_facts: Facts, monkeypatch: pytest.MonkeyPatch, units_in_a_part: int
+) -> None:
+    monkeypatch.setattr("experiments.facts.warehouse.UNITS_IN_A_PART", units_in_a_part)
+    expression = unit_totals(warehouse_facts, experiment_key=KEY, metrics=METRICS[:2], until=UNTIL)
+    assert rows(warehouse_facts, expression) == [row[:-1] for row in EXPECTED]
+
+
+def test_execute__parquet_in_parts__whatever_has_units_is_the_same_and_sums_stay_whole(
+    warehouse_facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exposures = warehouse_facts.exposures(experiment_key=KEY)
+    expressions = [
+        multi_arm_pairs(exposures, until=UNTIL),
+        event_values(warehouse_facts, experiment_key=KEY, metric=METRICS[1], until=UNTIL),
+        warehouse_facts.population(at=UNTIL).order_by("unit"),
+        numbers_by_age(warehouse_facts, experiment_key=KEY, metric=METRICS[1], until=UNTIL),
+    ]
+    whole = [rows(warehouse_facts, expression) for expression in expressions]
+    monkeypatch.setattr("experiments.facts.warehouse.UNITS_IN_A_PART", 3)
+    assert [rows(warehouse_facts, expression) for expression in expressions] == whole
+    assert all(whole)
 
 
 def test_unit_totals__hand_example_in_parquet__equal_the_computed_integers(warehouse_facts: Facts) -> None:
