@@ -32,7 +32,7 @@ class WordsIn(Strict):
     button_text = serializers.CharField(max_length=40, allow_blank=True, required=False)
 
 
-class ArmIn(Strict):
+class CampaignArmIn(Strict):
     key = serializers.RegexField(r"^[-a-zA-Z0-9_]+\Z", max_length=64)
     name = serializers.CharField(max_length=100)
     is_control = serializers.BooleanField(required=False)
@@ -53,7 +53,7 @@ class DraftChange(Strict):
 
     name = serializers.CharField(max_length=100, required=False)
     goal_metric = serializers.SlugField(max_length=64, required=False)
-    arms = serializers.ListField(child=ArmIn(), min_length=1, max_length=MOST_ARMS, required=False)
+    arms = serializers.ListField(child=CampaignArmIn(), min_length=1, max_length=MOST_ARMS, required=False)
     segment = serializers.CharField(
         max_length=64, allow_null=True, required=False, help_text="Its slug; null: everybody who consented."
     )
@@ -103,7 +103,7 @@ class DraftIn(DraftChange):
     kind = serializers.ChoiceField(CampaignKind.choices, default=CampaignKind.PAGE.value)
     name = serializers.CharField(max_length=100)
     goal_metric = serializers.SlugField(max_length=64)
-    arms = serializers.ListField(child=ArmIn(), min_length=1, max_length=MOST_ARMS)
+    arms = serializers.ListField(child=CampaignArmIn(), min_length=1, max_length=MOST_ARMS)
 
 
 def draft_from(values: Mapping[str, Any], base: CampaignDraft | None = None) -> CampaignDraft:
