@@ -9,26 +9,32 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 EMAIL = re.compile(r"[^\s@<>\"'=]+@[^\s@<>\"']+\.[^\s@<>\"'\\]+")
+LINK = re.compile(r"(?<![\w.-])/(me/confirm|me|m|r|unsubscribe|accounts/one-time/[^\s/]+)/[^\s/\"']+")
+"""Addresses in which a signed token stands for somebody: whoever reads it may act as they."""
 FIELDS = "{asctime}{levelname}{name}{message}"
 
 
-def without_addresses(text: str) -> str:
-    """Replace e-mail addresses: a log is no place for them."""
-    return EMAIL.sub("[address]", text)
+def without_people(text: str) -> str:
+    """Replace e-mail addresses and the tokens of signed links: a log is no place for them.
+
+    >>> without_people("Not Found: /me/eyJwIjoxfQ:1x:abc/erase/ of ada@example.org")
+    'Not Found: /me/[token]/erase/ of [address]'
+    """
+    return EMAIL.sub("[address]", LINK.sub(r"/\1/[token]", text))
 
 
 class JsonLines(JsonFormatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_addresses(super().format(record))
+        return without_people(super().format(record))
 
 
 class ReadableLines(logging.Formatter):
     """Lines for the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_addresses(super().format(record))
+        return without_people(super().format(record))
 
 
 def logging_settings(*, json: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from experiments.models import Exposure
 from marketing.choices import MembershipCause
 from marketing.models import Campaign, Delivery, MembershipEvent, Occurrence, Profile, Segment
 from marketing.services import lifecycle
-from marketing.services.sending import dispatch, occasions
+from marketing.services.sending import dispatch, occasions, triggers
 from marketing.services.sending.occurrences import turn
 from marketing.services.sending.triggers import answer
 from marketing.services.tracking import store_event
@@ -226,3 +226,21 @@ def test_start_sendings_command__tells_whom_it_gave_a_message(
     said = capsys.readouterr().out
     assert f"{often.slug}: sent again, to 1 people" in said
     assert f"{answering.slug}: 1 people set it off" in said
+
+
+def test_start_due__one_campaign_raises__the_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, whole = cart(), cart()
+    seen = []
+
+    def answers(*, campaign: Campaign, at: datetime) -> int:
+        seen.append(campaign.pk)
+        if campaign.pk == broken.pk:
+            raise ValueError("its segment is gone")
+        return 3
+
+    monkeypatch.setattr(triggers, "answer", answers)
+    assert occasions.start_due(at=NOW).answered == {whole.slug: 3}
+    assert seen == [broken.pk, whole.pk]
+    assert f"the occasion of campaign {broken.slug} is not written" in caplog.text
