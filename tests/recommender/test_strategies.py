@@ -79,16 +79,16 @@ def test_revise__new_design__next_version_and_change_log() -> None:
 )
 def test_create__bad_design__refused(design: StrategyDesign, error: type[Exception]) -> None:
     with pytest.raises(error):
-        create_strategy(slug="new", name="New", design=design, at=NOW)
+        create_strategy(slug="fresh", name="Fresh", design=design, at=NOW)
     assert not Strategy.objects.exists()
 
 
 @pytest.mark.django_db
 def test_create__slug_taken__refused() -> None:
     design = StrategyDesign(algorithm="popularity")
-    create_strategy(slug="new", name="New", design=design, at=NOW)
+    create_strategy(slug="fresh", name="Fresh", design=design, at=NOW)
     with pytest.raises(InvalidStrategy, match="taken"):
-        create_strategy(slug="new", name="New", design=design, at=NOW)
+        create_strategy(slug="fresh", name="Fresh", design=design, at=NOW)
 
 
 @pytest.mark.django_db
