@@ -12,7 +12,7 @@ from django.utils import timezone
 from marketing.choices import ListMode
 from marketing.errors import CannotComputeTraits, CannotEditSegment, CannotImport, CannotReadMailbox, DemoIsBusy
 from marketing.models import Heartbeat
-from marketing.selectors.segments import refresh_order
+from marketing.selectors.segment_references import refresh_order
 from marketing.services import answers, drain, membership, notices, retention, timetable
 from recommender.errors import RecommenderError
 

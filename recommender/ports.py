@@ -73,8 +73,8 @@ class Interactions(Protocol):
         """A few users who did something and agreed to personalization: for looking at slates."""
 
     def describe_users(self, *, user_ids: Sequence[str] | None = None) -> Mapping[str, Sequence[str]]:
-        """What is known of people besides their events, as tokens (`segment=vip`): of everybody, or of these. One query
-        or two.
+        """What is known of people besides their events, as tokens (`segment=vip`): of everybody, or of these. Of these
+        one query, as a rule.
 
         Only what may be learnt from, of people whose data may be used for personalization: that is the owner's
         business. Others may be missing.

@@ -169,9 +169,10 @@ def _fresh_caches() -> Iterator[None]:
 
     from experiments.selectors import clear_config_cache
     from marketing.selectors.campaigns import clear_config_cache as forget_campaigns
+    from marketing.selectors.segment_references import forget_neutral_segments
     from recommender.services.snapshots import forget_snapshots
 
-    for forget in (cache.clear, clear_config_cache, forget_campaigns, forget_snapshots):
+    for forget in (cache.clear, clear_config_cache, forget_campaigns, forget_neutral_segments, forget_snapshots):
         forget()
     yield
     for forget in (cache.clear, clear_config_cache, forget_campaigns):

@@ -14,7 +14,7 @@ from experiments.selectors import list_exposed
 from marketing.choices import Purpose
 from marketing.models import Consent, Event, EventType, Membership, Profile, ProfileAlias
 from marketing.segmentation.vocabulary import MICRO
-from marketing.selectors.segments import neutral_segments
+from marketing.selectors.segment_references import neutral_segments, recent_neutral_segments
 from recommender.ports import ExposedArm, InteractionChunk, RecentEvent
 
 ORDER: Final = "Order Completed"
@@ -105,7 +105,8 @@ class Interactions:
 
     def describe_users(self, *, user_ids: Sequence[str] | None = None) -> Mapping[str, Sequence[str]]:
         """Return the segments people are in, unless they use a protected trait."""
-        names = {pk: f"segment={slug}" for pk, slug in neutral_segments().items()}
+        neutral = neutral_segments() if user_ids is None else recent_neutral_segments()
+        names = {pk: f"segment={slug}" for pk, slug in neutral.items()}
         rows = Membership.objects.filter(_agreed(), segment__in=names)
         if user_ids is not None:
             rows = rows.filter(profile_id__in=[int(user_id) for user_id in user_ids if user_id.isdecimal()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import graphlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from django.db import connection, models, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import F, QuerySet
 
-from marketing.choices import DeliveryStatus, ImportKind, Purpose, Sensitivity, TraitType
+from marketing.choices import DeliveryStatus, ImportKind, Purpose, TraitType
 from marketing.errors import BadRule
 from marketing.models import (
     Activity,
@@ -35,7 +34,7 @@ from marketing.models import (
 from marketing.segmentation.clock import to_micros
 from marketing.segmentation.compiler import Condition, Dialect, compile_rule
 from marketing.segmentation.evaluate import Deed, Explanation, Person, Total, explain
-from marketing.segmentation.rules import SAMPLE_BUCKETS, Node, RuleError, Trait, parse, segments_of, walk
+from marketing.segmentation.rules import SAMPLE_BUCKETS, Node, RuleError, parse
 from marketing.segmentation.vocabulary import (
     SYSTEM_TRAITS,
     TEXT_PROPERTIES,
@@ -236,87 +235,6 @@ def versions(*, segment_id: int) -> list[SegmentVersion]:
 def imports_of(*, slug: str) -> QuerySet[ImportRun]:
     """Return the files that a list was made of, the newest first."""
     return ImportRun.objects.filter(kind=ImportKind.MEMBERS, mapping__segment=slug).order_by("-started_at", "-pk")
-
-
-def refresh_order() -> list[int]:
-    """Return the living segments so that one comes after those that its rule reads the members of."""
-    rows = Segment.objects.filter(archived_at=None, version__isnull=False).select_related("version").order_by("pk")
-    by_slug = {row.slug: row for row in rows}
-    graph = {slug: _references(row.version) & by_slug.keys() for slug, row in by_slug.items()}
-    return [by_slug[slug].pk for slug in graphlib.TopologicalSorter(graph).static_order()]
-
-
-def references(slug: str) -> set[str]:
-    """Return the segments that a segment's members depend on, directly or through others."""
-    direct = _direct_references()
-    found: set[str] = set()
-    waiting = [slug]
-    while waiting:
-        for one in direct.get(waiting.pop(), set()) - found:
-            found.add(one)
-            waiting.append(one)
-    return found
-
-
-def path_to(first: str, last: str) -> list[str]:
-    """Return a way from one segment to another along what their rules refer to, both included; empty: none."""
-    direct = _direct_references()
-    came_from: dict[str, str] = {first: ""}
-    waiting = [first]
-    while waiting:
-        here = waiting.pop(0)
-        if here == last:
-            path = [here]
-            while came_from[path[0]]:
-                path.insert(0, came_from[path[0]])
-            return path
-        for one in sorted(direct.get(here, set()) - came_from.keys()):
-            came_from[one] = here
-            waiting.append(one)
-    return []
-
-
-def referrers(slug: str) -> list[str]:
-    """Return the living segments whose members depend on a segment's, directly or through others."""
-    living = Segment.objects.filter(archived_at=None).exclude(slug=slug).order_by("slug").values_list("slug", flat=True)
-    return [one for one in living if slug in references(one)]
-
-
-def referred_segments() -> set[str]:
-    """Return the segments that other segments' rules name."""
-    return {slug for found in _direct_references().values() for slug in found}
-
-
-def neutral_segments() -> dict[int, str]:
-    """Return the slugs of the living segments that use no protected trait, by row: neither themselves nor by another.
-
-    What a recommender learns from them, it learns from nothing that the law protects.
-    """
-    protected = set(TraitDefinition.objects.filter(sensitivity=Sensitivity.PROTECTED).values_list("key", flat=True))
-    rules = {
-        row.slug: parse(row.version.rule)
-        for row in Segment.objects.filter(version__isnull=False).select_related("version")
-        if row.version is not None
-    }
-    tainted = {
-        slug
-        for slug, rule in rules.items()
-        if any(isinstance(one, Trait) and one.key in protected for one in walk(rule))
-    }
-    while more := {slug for slug, rule in rules.items() if segments_of(rule) & tainted} - tainted:
-        tainted |= more
-    return dict(Segment.objects.filter(archived_at=None).exclude(slug__in=tainted).values_list("pk", "slug"))
-
-
-def _direct_references() -> dict[str, set[str]]:
-    return {
-        row.slug: _references(row.version)
-        for row in Segment.objects.filter(version__isnull=False).select_related("version")
-    }
-
-
-def _references(version: SegmentVersion | None) -> set[str]:
-    return set() if version is None else segments_of(parse(version.rule))
 
 
 def load_person(*, profile_id: int, words: Vocabulary) -> Person:

@@ -23,12 +23,11 @@ from marketing.segmentation.clock import to_micros
 from marketing.segmentation.flips import flips
 from marketing.segmentation.rules import HasConsent, Node, Trait, parse, walk
 from marketing.segmentation.vocabulary import Vocabulary
+from marketing.selectors.segment_references import referred_segments, refresh_order
 from marketing.selectors.segments import (
     condition,
     dialect,
     read_rule,
-    referred_segments,
-    refresh_order,
     rule_cursor,
     rule_in_force,
     vocabulary,

@@ -13,7 +13,8 @@ from django.utils.text import slugify
 from marketing.errors import BadRule, CannotEditSegment
 from marketing.models import ChangeLog, Segment, SegmentVersion
 from marketing.segmentation.rules import fingerprint, segments_of
-from marketing.selectors.segments import path_to, read_rule, referrers, without_objectors
+from marketing.selectors.segment_references import path_to, referrers
+from marketing.selectors.segments import read_rule, without_objectors
 from marketing.services.membership import RefreshResult, record_failure, refresh_segment
 from marketing.services.protected import check_use, protected_in
 

@@ -15,6 +15,7 @@ from marketing.models import ChangeLog, Membership, MembershipEvent, ProfileTrai
 from marketing.segmentation.clock import to_micros
 from marketing.segmentation.compiler import compile_rule
 from marketing.selectors import segments as reads
+from marketing.selectors.segment_references import references, refresh_order
 from marketing.services.bulk import staged
 from marketing.services.profiles import declare_trait, set_traits
 from marketing.services.segments import (
@@ -133,8 +134,8 @@ def test_edit_segment__cycle__is_refused_however_long() -> None:
             edit_segment(segment_id=first.pk, rule=rule({"in_segment": slug}), at=NOW)
     with pytest.raises(BadRule, match="there is no segment fourth"):
         create_segment(slug="fourth", name="x", rule=rule({"in_segment": "fourth"}), at=NOW)
-    assert reads.references("third") == {"first", "second"}
-    order = [Segment.objects.get(pk=pk).slug for pk in reads.refresh_order()]
+    assert references("third") == {"first", "second"}
+    order = [Segment.objects.get(pk=pk).slug for pk in refresh_order()]
     assert order.index("first") < order.index("second") < order.index("third")
 
 
@@ -149,7 +150,7 @@ def test_archive_segment__in_use__is_refused_and_otherwise_ends_it() -> None:
     archive_segment(segment_id=first.pk, at=NOW)
 
     assert ChangeLog.objects.filter(transition="archive").count() == 2
-    assert reads.refresh_order() == []
+    assert refresh_order() == []
     assert list(reads.list_segments()) == []
     assert [row.slug for row in reads.list_segments(with_archived=True)] == ["second", "first"]
     with pytest.raises(CannotEditSegment, match="is archived"):

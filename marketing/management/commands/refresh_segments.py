@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from marketing.errors import MarketingError
 from marketing.models import Segment
-from marketing.selectors.segments import refresh_order
+from marketing.selectors.segment_references import refresh_order
 from marketing.services.membership import refresh_changes, refresh_segment
 
 

@@ -37,7 +37,7 @@ from marketing.models import (
 )
 from marketing.segmentation.rules import Trait, parse, walk
 from marketing.selectors.campaigns import clear_config_cache
-from marketing.selectors.segments import references
+from marketing.selectors.segment_references import references
 from marketing.services.demo.names import SOURCE, UNIT_TYPE
 from recommender.services.catalogue import remove_demo_items
 from recommender.services.holds import forget_holders

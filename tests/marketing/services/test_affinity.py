@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from marketing import tasks
 from marketing.choices import Purpose, Sensitivity, SpecialBasis, TraitType
@@ -117,7 +117,9 @@ def test_interactions__without_consent__nothing_is_read(people: dict[str, int]) 
     assert len(sample) == 8
 
 
-def test_describe_users__segments_of_people_who_agreed_without_protected_traits() -> None:
+def test_describe_users__segments_of_people_who_agreed_without_protected_traits(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
     faith = declare_trait(key="faith", name="Faith", type_=TraitType.TEXT, sensitivity=Sensitivity.PROTECTED)
     record_basis(definition=faith, basis=SpecialBasis.EXPLICIT_CONSENT, reason="they said so", at=NOW)
     ann, bob = make_profile(user_id="ann", faith="x"), make_profile(user_id="bob", faith="x")
@@ -131,3 +133,5 @@ def test_describe_users__segments_of_people_who_agreed_without_protected_traits(
         refresh_segment(segment_id=segment.pk, at=NOW)
     assert Interactions().describe_users() == {str(ann.pk): ("segment=plain",)}
     assert Interactions().describe_users(user_ids=[str(bob.pk), "x"]) == {}
+    with django_assert_num_queries(1):  # a slate: which segments are neutral is remembered for half a minute
+        assert Interactions().describe_users(user_ids=[str(ann.pk)]) == {str(ann.pk): ("segment=plain",)}
