@@ -10,13 +10,13 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.text import slugify
 
 from marketing.choices import Cadence, CampaignKind, CampaignStatus, CrashPolicy
 from marketing.creatives.html import clean
 from marketing.errors import CannotTransition, InvalidCampaign
 from marketing.models import Campaign, CampaignArm, ChangeLog, Creative, Link
 from marketing.selectors.campaigns import Words, arms_of
+from marketing.services.slugs import unused_slug
 
 DEFAULT_PURPOSES: Final = ("analytics", "personalization")
 MOST_ARMS: Final = 8
@@ -42,8 +42,6 @@ __all__ = [
 EVERY_DAY: Final = (0, 1, 2, 3, 4, 5, 6)
 RESERVED: Final = frozenset(("new", "panel"))
 """Addresses of pages that stand where a campaign's slug would."""
-SLUG_LENGTH: Final = 56
-"""Leaves room for a number at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +179,7 @@ def draft_of(*, campaign: Campaign) -> CampaignDraft:
 
 def free_slug(*, name: str) -> str:
     """Return a slug for the name that no campaign has."""
-    start = slugify(name)[:SLUG_LENGTH] or "campaign"
-    taken = RESERVED | set(Campaign.objects.filter(slug__startswith=start).values_list("slug", flat=True))
-    candidates = (start, *(f"{start}-{number}" for number in range(2, len(taken) + 3)))
-    return next(slug for slug in candidates if slug not in taken)
+    return unused_slug(name, rows=Campaign.objects.all(), reserved=RESERVED, usual="campaign")
 
 
 def is_safe_target(url: str) -> bool:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils.text import slugify
 
 from marketing.errors import BadRule, CannotEditSegment
 from marketing.models import ChangeLog, Segment, SegmentVersion
@@ -17,6 +16,7 @@ from marketing.selectors.segment_references import path_to, referrers
 from marketing.selectors.segments import read_rule, without_objectors
 from marketing.services.membership import RefreshResult, record_failure, refresh_segment
 from marketing.services.protected import check_use, protected_in
+from marketing.services.slugs import unused_slug
 
 __all__ = [
     "RefreshResult",
@@ -28,9 +28,8 @@ __all__ = [
     "refresh_segment",
     "restore_segment",
 ]
-RESERVED: Final = frozenset(
-    ("new", "affinity", "builder", "count", "list", "lists")
-)  # addresses beside `segments/<slug>/`
+RESERVED: Final = frozenset(("new", "affinity", "builder", "count", "list", "lists"))
+"""Addresses beside `segments/<slug>/`."""
 
 
 @transaction.atomic
@@ -136,9 +135,7 @@ def restore_segment(*, segment_id: int, at: datetime, actor: User | None = None)
 
 def free_slug(name: str) -> str:
     """Return a slug of the name that no segment has."""
-    base = slugify(name)[:56] or "segment"
-    taken = RESERVED | set(Segment.objects.filter(slug__startswith=base).values_list("slug", flat=True))
-    return next(one for one in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if one not in taken)
+    return unused_slug(name, rows=Segment.objects.all(), reserved=RESERVED, usual="segment")
 
 
 def _set_rule(segment: Segment, rule: Mapping[str, Any], at: datetime, actor: User | None) -> None:
