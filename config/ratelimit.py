@@ -25,8 +25,9 @@ RULES: Final[tuple[tuple[str, str, RateLimitItem], ...]] = (
     ("POST", "/accounts/", parse("20/minute")),
     ("POST", "/admin/login/", parse("20/minute")),
     ("GET", "/accounts/one-time/", parse("30/minute")),
-    # Each link that is asked for is a mail to somebody, and each try at a token a guess.
-    ("POST", "/me/link/", parse("10/minute")),
+    # A link that is asked for, and a yes to e-mail that must be confirmed, are each a mail to somebody.
+    ("POST", "/me/", parse("10/minute")),
+    # Each try at a token is a guess.
     ("*", "/me/", parse("120/minute")),
     ("*", "/c/", parse("1200/minute")),
     ("*", "/r/", parse("1200/minute")),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from limits import parse
 from pytest_django.fixtures import Settings
 
@@ -59,3 +59,11 @@ def test_limit__no_proxy__ignores_the_header(limited: None, settings: Settings) 
         for number in range(3)
     ]
     assert codes == [200, 200, 429]
+
+
+@pytest.mark.parametrize("path", ["/me/link/", "/me/some-token/", "/me/confirm/some-token/"])
+def test_rules__posts_that_may_write_to_somebody__ten_a_minute(path: str) -> None:
+    for method, limit in (("POST", "10 per 1 minute"), ("GET", "120 per 1 minute")):
+        rule = ratelimit.rule_for(RequestFactory().generic(method, path))
+        assert rule is not None
+        assert str(rule[1]) == limit
