@@ -166,12 +166,13 @@ def _merge(kept: Mapping[str, pa.Table], fresh: Mapping[str, pa.Table], stale: s
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    merged, named = {}, tuple(stale)
+    merged = {}
     for name, table in kept.items():
         kind = table.schema.field("unit").type
-        values = column_array(named if pa.types.is_string(kind) else tuple(map(int, named)), kind)
+        is_number = pa.types.is_integer(kind)
+        values = column_array(tuple(int(unit) if is_number else unit for unit in sorted(stale)), kind)
         others = table.filter(pc.invert(pc.is_in(table.column("unit"), value_set=values)))
-        joined = pa.concat_tables([others, fresh[name]]).combine_chunks()
+        joined = pa.concat_tables([others, fresh[name]])
         order = [(column, "ascending") for column in _ORDER.get(name, _ORDER[_VALUES])]
         merged[name] = joined.take(pc.sort_indices(joined.select([column for column, _ in order]), order))
     return merged
