@@ -184,7 +184,7 @@ def _trigger(draft: CampaignDraft, known: Known) -> str:
         return _("Nobody has ever done this: %(events)s. Check how the shop spells it.") % {
             "events": ", ".join(f"“{name}”" for name in unknown)
         }
-    if draft.trigger_segment_id is not None and known.is_trigger_gone:
+    if known.is_trigger_gone:
         return _("The segment that starts it is in the archive: nobody enters it any more.")
     return ""
 

@@ -14,11 +14,11 @@ from enum import StrEnum
 from marketing.errors import DemoIsBusy
 from marketing.models import Job, Profile
 from marketing.services import jobs
+from marketing.services.demo.meter import Report
 from marketing.services.demo.names import REMOVAL_JOB, SEED_JOB, Step
 from marketing.services.demo.removal import remove_demo_world
 
 Clock = Callable[[], datetime]
-Report = Callable[[str, int, int], None]
 
 
 class Pending(StrEnum):
