@@ -9,8 +9,19 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 EMAIL = re.compile(r"[^\s@<>\"'=]+@[^\s@<>\"']+\.[^\s@<>\"'\\]+")
-LINK = re.compile(r"(?<![\w.-])/(me/confirm|me|m|r|unsubscribe|accounts/one-time/[^\s/]+)/[^\s/\"']+")
-"""Addresses in which a signed token stands for somebody: whoever reads it may act as they."""
+SIGNED = (
+    "me/confirm",
+    "me",
+    "m",
+    "r",
+    "unsubscribe",
+    "accounts/one-time/[^\\s/]+",
+    "experiments/-/digest/confirm",
+    "experiments/-/digest/unsubscribe",
+    "experiments/-/force",
+)
+"""Where an address goes on with a signed token: whoever reads it may act as somebody. A test compares with the urls."""
+LINK = re.compile(rf"(?<![\w.-])/({'|'.join(SIGNED)})/[^\s/\"']+")
 FIELDS = "{asctime}{levelname}{name}{message}"
 
 
