@@ -5,13 +5,11 @@ By keyboard only, read by axe in light and dark, and no wider than a telephone.
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -26,13 +24,13 @@ from marketing.services.preferences import current_choice, preferences_path
 from marketing.services.retention import apply_retention
 from marketing.services.segments import refresh_segment
 from tests.browser.conftest import sign_in
+from tests.browser.looks import inspect
 from tests.browser.test_campaigns import tab_to
 from tests.factories.campaigns import make_campaign, make_user
 from tests.factories.marketing import give_consent, make_profile, make_segment, send, track
 from tests.marketing.compliance.test_fairness import world
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-SHOTS = os.environ.get("HOLDOUT_SCREENSHOTS")
 
 
 @pytest.fixture(autouse=True)
@@ -58,21 +56,6 @@ def ann() -> Profile:
 def heading(page: Page, text: str) -> None:
     """Wait for the page with this heading."""
     expect(page.get_by_role("heading", level=1)).to_have_text(text)
-
-
-def inspect(page: Page, name: str, path: str, scheme: str) -> None:
-    """Nothing that axe finds, and nothing that has to be scrolled sideways on a telephone."""
-    page.goto(path)
-    page.wait_for_load_state("networkidle")
-    found = Axe().run(page)
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found.response["violations"]] == [], path
-    for width in (1280, 375):
-        page.set_viewport_size({"width": width, "height": 900})
-        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if SHOTS:
-            page.screenshot(path=Path(SHOTS) / f"{name}-{scheme}-{width}.png", full_page=True)
-        assert overflow <= 0, f"{path} scrolls sideways at {width}"
-    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

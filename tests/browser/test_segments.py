@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, expect
@@ -16,12 +13,12 @@ from pytest_django.live_server_helper import LiveServer
 from marketing.models import Segment
 from marketing.services.segments import refresh_segment
 from tests.browser.conftest import sign_in
+from tests.browser.looks import inspect
 from tests.browser.test_campaigns import tab_to
 from tests.factories.campaigns import make_user
 from tests.factories.marketing import give_consent, make_profile, make_segment, send, track
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-SHOTS = os.environ.get("HOLDOUT_SCREENSHOTS")
 
 
 @pytest.fixture
@@ -118,14 +115,4 @@ def test_pages__read_by_axe__have_no_violation(page: Page, shop: None, scheme: s
         "profile": f"/profiles/{profile.public_id}/",
     }
     for name, path in paths.items():
-        page.goto(path)
-        page.wait_for_load_state("networkidle")
-        found = Axe().run(page)
-        assert [(one["id"], one["nodes"][0]["html"]) for one in found.response["violations"]] == [], path
-        for width in (1280, 375):
-            page.set_viewport_size({"width": width, "height": 900})
-            overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            if SHOTS:
-                page.screenshot(path=Path(SHOTS) / f"{name}-{scheme}-{width}.png", full_page=True)
-            assert overflow <= 0, f"{path} scrolls sideways at {width}"
-        page.set_viewport_size({"width": 1280, "height": 900})
+        inspect(page, name, path, scheme)

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from django.conf import settings
 
 from tests.endtoend.cluster import Cluster
 from tests.endtoend.stack import Stack, free_port, until
 from tests.endtoend.test_intake_faults import victims
+from tests.smtp import smtp_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.worker]
 MESSAGES = int(os.environ.get("HOLDOUT_FAULT_MAILS", "10000"))
@@ -109,13 +109,9 @@ class Redis:
 
 @pytest.fixture
 def sink() -> Iterator[tuple[Sink, int]]:
-    box, port = Sink(), free_port()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
+    box = Sink()
+    with smtp_server(box) as port:
         yield box, port
-    finally:
-        controller.stop()
 
 
 @dataclass

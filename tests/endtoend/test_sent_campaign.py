@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from playwright.sync_api import Browser, Page, expect
 
-from tests.endtoend.stack import Stack, free_port, until
+from tests.endtoend.stack import Stack, until
 from tests.endtoend.test_closed_loop import CATALOGUE, EVERY_TWO_SECONDS, NINE_DAYS, sign_in
 from tests.endtoend.visitors import Visitor
 from tests.factories.campaigns import BROWSER
 from tests.marketing.channels.reports import dsn
+from tests.smtp import smtp_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.worker, pytest.mark.browser]
 PEOPLE = 420
@@ -125,13 +125,9 @@ class Links(HTMLParser):
 
 @pytest.fixture
 def provider() -> Iterator[tuple[Provider, int]]:
-    box, port = Provider(), free_port()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
+    box = Provider()
+    with smtp_server(box) as port:
         yield box, port
-    finally:
-        controller.stop()
 
 
 def address_of(number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from aiosmtpd.controller import Controller
+from tests.smtp import send_to, smtp_server
 
 
 @dataclass
@@ -72,15 +71,6 @@ class _Sink:
 @contextmanager
 def mail_server(settings: Any, *, refusals: int = 0) -> Iterator[list[EmailMessage]]:
     sink = _Sink(refusals)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    controller = Controller(sink, hostname="127.0.0.1", port=port)
-    controller.start()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
-    settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
-    settings.EMAIL_USE_TLS = False
-    try:
+    with smtp_server(sink) as port:
+        send_to(settings, port=port)
         yield sink.mails
-    finally:
-        controller.stop()

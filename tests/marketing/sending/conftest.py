@@ -6,10 +6,9 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from pytest_django.fixtures import Settings
 
-from tests.endtoend.stack import free_port
+from tests.smtp import send_to, smtp_server
 
 
 class Mailbox:
@@ -47,14 +46,7 @@ class Mailbox:
 @pytest.fixture
 def mailbox(settings: Settings) -> Iterator[Mailbox]:
     box = Mailbox()
-    controller = Controller(box, hostname="127.0.0.1", port=free_port())
-    controller.start()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", controller.port
-    settings.EMAIL_USE_TLS = False
-    settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
     settings.PUBLIC_URL = "https://shop.example"
-    try:
+    with smtp_server(box) as port:
+        send_to(settings, port=port)
         yield box
-    finally:
-        controller.stop()
